@@ -1,0 +1,56 @@
+//! The only reader of time and randomness in the crate.
+//!
+//! Everything else is handed an instant, a duration or a random number, which is what lets tests bind them.
+//! Leases do not use this clock at all: they live by the database's.
+#![expect(clippy::disallowed_methods, reason = "this is the one place that may ask")]
+
+use std::time::{Duration, Instant, SystemTime};
+
+use chrono::{DateTime, Utc};
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+
+/// The wall clock, for showing and for rows that carry no lease.
+pub fn now() -> DateTime<Utc> {
+    SystemTime::now().into()
+}
+
+/// The monotonic clock, for rates, timeouts and circuits.
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// Waits for `duration`. Never used by tests.
+pub async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// A source of randomness: seeded by the system, or by a number so that a run can be repeated.
+#[derive(Debug)]
+pub struct Random(StdRng);
+
+impl Random {
+    /// Seeded by the operating system.
+    pub fn system() -> Self {
+        Self(StdRng::from_rng(&mut rand::rng()))
+    }
+
+    /// The same numbers for the same `seed`, on every machine.
+    pub fn seeded(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
+    }
+
+    /// A number in `[0, 1)`.
+    pub fn unit(&mut self) -> f64 {
+        self.0.random::<f64>()
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+}
+
+/// A new identifier that sorts by the time of its making (UUID version 7).
+pub fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}

@@ -1,0 +1,77 @@
+//! What can be configured, as plain types: read from a file, the environment and flags by `cli`, and only carried here.
+
+use std::time::Duration;
+
+/// Where the pipeline's upstreams are and how to speak to them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Upstreams {
+    /// GitHub's REST API: `https://api.github.com`. `REDRIVE_GITHUB_URL`.
+    pub github_url: String,
+    /// Bearer token; empty means none is sent. `REDRIVE_GITHUB_TOKEN`.
+    pub github_token: String,
+    /// Terraform Cloud: `https://app.terraform.io`. `REDRIVE_TFC_URL`.
+    pub tfc_url: String,
+    /// Bearer token; empty means none is sent. `REDRIVE_TFC_TOKEN`.
+    pub tfc_token: String,
+    /// Where the end of an onboarding is announced; `None`: nowhere. `REDRIVE_NOTIFY_URL`.
+    pub notify_url: Option<String>,
+    /// Where hooks and notifications are to call back. `REDRIVE_CALLBACK_URL`.
+    pub callback_url: String,
+    /// The secret hooks sign with. `REDRIVE_WEBHOOK_SECRET`.
+    pub webhook_secret: String,
+    /// The longest a single call may take, whatever its state allows.
+    pub call_timeout: Duration,
+}
+
+impl Default for Upstreams {
+    fn default() -> Self {
+        Self {
+            github_url: "https://api.github.com".to_owned(),
+            github_token: String::new(),
+            tfc_url: "https://app.terraform.io".to_owned(),
+            tfc_token: String::new(),
+            notify_url: None,
+            callback_url: "https://redrive.invalid/callback".to_owned(),
+            webhook_secret: String::new(),
+            call_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl std::fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstreams")
+            .field("github_url", &self.github_url)
+            .field("tfc_url", &self.tfc_url)
+            .field("notify_url", &self.notify_url)
+            .field("callback_url", &self.callback_url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the engine behaves; the defaults are the product's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Engine {
+    /// How long a claim is held before others may take over. Renewed at a third of it.
+    pub lease: Duration,
+    /// How long a caller's trigger waits after a failure before it resumes the onboarding.
+    pub cool_down: Duration,
+    /// How many onboardings one worker runs at a time.
+    pub concurrency: usize,
+    /// Every delay and timeout of the policies is multiplied by this; 1 is real time, a demo runs faster.
+    pub time_factor: f64,
+    /// How long a worker waits for a wake-up before it looks for itself.
+    pub poll: Duration,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            cool_down: Duration::from_secs(3_600),
+            concurrency: 16,
+            time_factor: 1.0,
+            poll: Duration::from_secs(1),
+        }
+    }
+}

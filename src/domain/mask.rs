@@ -1,0 +1,1 @@
+//! Masking: secrets and payloads are shown by shape and size, never by content, unless revealed.

@@ -1,0 +1,15 @@
+//! The nouns: what the program talks about, with their words and their total transition tables.
+//!
+//! Knows std, serde, chrono and SHA-256, and nothing of databases, networks, screens, clocks or chance.
+
+pub mod action;
+pub mod catalog;
+pub mod circuit;
+pub mod fault;
+pub mod id;
+pub mod key;
+pub mod letter;
+pub mod mask;
+pub mod onboarding;
+pub mod text;
+pub mod word;

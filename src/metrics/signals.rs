@@ -1,0 +1,120 @@
+//! What the metrics say right now: the part of a Snapshot that comes from targets. Pure shapes.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::domain::{text::SafeText, word::words};
+
+words!(
+    /// The verdict's word.
+    VerdictKind, "verdict", {
+        /// Nothing to do.
+        Calm = "calm",
+        /// Retries are above their line.
+        Elevated = "ELEVATED",
+        /// Retries feed on themselves.
+        Storm = "STORM",
+        /// A storm that will not clear by itself.
+        Stuck = "STUCK",
+        /// Planned backoff after an outage: retries are high and help.
+        Recovering = "RECOVERING",
+        /// No fresh data.
+        Unknown = "UNKNOWN",
+    }
+);
+
+/// The verdict over all operations: the worst of them, with its proof.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verdict {
+    /// The word.
+    pub kind: VerdictKind,
+    /// The operation it is about; `None` when calm or unknown.
+    pub operation: Option<SafeText>,
+    /// The proof in one sentence: load factor, ρ, η, budget.
+    pub sentence: SafeText,
+    /// Callers by their share of the excess retries, largest first, in `[0, 1]`.
+    pub callers: Vec<(SafeText, f64)>,
+    /// When this kind of verdict began.
+    pub since: Option<DateTime<Utc>>,
+    /// What can be done, safest first.
+    pub levers: Vec<Lever>,
+}
+
+/// One thing that would help.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Lever {
+    /// An action of ours (*do*), or somebody else's system (*advise*).
+    pub ours: bool,
+    /// What to do, in words.
+    pub text: SafeText,
+    /// The key that does it, for an action of ours.
+    pub key: Option<char>,
+}
+
+/// One operation over the verdict's window.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OperationSignal {
+    /// `github.create_hook`.
+    pub operation: SafeText,
+    /// Who calls: the target's name.
+    pub caller: SafeText,
+    /// First tries per second.
+    pub first_rate: f64,
+    /// Retries per second.
+    pub retry_rate: f64,
+    /// ρ: retries among all attempts, in `[0, 1]`.
+    pub retry_ratio: Option<f64>,
+    /// α: attempts per first try, from 1.
+    pub amplification: Option<f64>,
+    /// η: retries that succeeded among all retries; `None` where the source is silent.
+    pub efficacy: Option<f64>,
+    /// Retry budget left, in `[0, 1]`; `None` where the source is silent.
+    pub budget_remaining: Option<f64>,
+    /// This operation's own verdict.
+    pub verdict: VerdictKind,
+}
+
+/// One point of the chart; `None` is a hole and is drawn as one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Point {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// First tries per second, all operations.
+    pub first: Option<f64>,
+    /// Retries per second, all operations.
+    pub retries: Option<f64>,
+}
+
+/// How one target is doing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TargetStatus {
+    /// Its name: `worker-a`, `legacy-crm`, or host and port.
+    pub name: SafeText,
+    /// Its URL without credentials.
+    pub url: SafeText,
+    /// When it last answered well.
+    pub last_ok: Option<DateTime<Utc>>,
+    /// Why the last scrape failed, in words.
+    pub error: Option<SafeText>,
+    /// Lines that could not be read in the last scrape.
+    pub warnings: usize,
+    /// Samples in the last scrape.
+    pub samples: usize,
+    /// How long the last scrape took.
+    pub took: Duration,
+}
+
+/// Everything the metrics say at one instant.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Signals {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Every operation and caller.
+    pub operations: Vec<OperationSignal>,
+    /// The last 15 minutes, oldest first.
+    pub chart: Vec<Point>,
+    /// Every target.
+    pub targets: Vec<TargetStatus>,
+}

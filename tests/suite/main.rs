@@ -1,0 +1,3 @@
+//! The specification. One binary, so that it links once.
+
+mod floors;
