@@ -31,8 +31,10 @@ words!(
 words!(
     /// How a letter was closed.
     LetterOutcome, "letter outcome", {
-        /// Its replay, or the resume of its onboarding, succeeded.
+        /// Its replay succeeded.
         Succeeded = "succeeded",
+        /// Its onboarding was resumed by other means than a replay.
+        Resumed = "resumed",
         /// Its onboarding was rolled back.
         RolledBack = "rolled_back",
         /// It was replayed, failed again, and a newer letter took its place.

@@ -3,6 +3,7 @@
 //! Knows std, serde, chrono and SHA-256, and nothing of databases, networks, screens, clocks or chance.
 
 pub mod action;
+pub mod attempt;
 pub mod catalog;
 pub mod circuit;
 pub mod fault;

@@ -1,0 +1,219 @@
+//! A guarded call: the circuit is asked before each attempt, the outcome feeds it, and the observer hears of it.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    observer::{AttemptKind, CallAttemptOutcome, CallOutcome, Denial, Observer},
+    store::{CircuitReport, ForcedCircuit},
+};
+use crate::{
+    clock,
+    domain::{
+        circuit::Forced,
+        fault::{Fault, FaultClass},
+    },
+    resilience::circuit::{Circuit, CircuitPolicy, Permit},
+};
+
+/// Every operation's circuit in this process.
+pub struct Calls {
+    policy: CircuitPolicy,
+    circuits: Mutex<Circuits>,
+    observer: Arc<dyn Observer>,
+}
+
+#[derive(Default)]
+struct Circuits {
+    computed: HashMap<String, Circuit>,
+    forced: HashMap<String, Forced>,
+}
+
+impl Calls {
+    /// Circuits that follow `policy` and report to `observer`.
+    pub fn new(policy: CircuitPolicy, observer: Arc<dyn Observer>) -> Arc<Self> {
+        Arc::new(Self { policy, circuits: Mutex::default(), observer })
+    }
+
+    /// The observer.
+    pub fn observer(&self) -> &Arc<dyn Observer> {
+        &self.observer
+    }
+
+    /// What operators forced, as the store says; replaces what was forced before.
+    pub fn force(&self, forced: &[ForcedCircuit]) {
+        self.locked(|circuits| {
+            circuits.forced = forced.iter().map(|f| (f.operation.clone(), f.forced)).collect();
+        });
+    }
+
+    /// Every circuit as computed here.
+    pub fn reports(&self) -> Vec<CircuitReport> {
+        let now = clock::instant();
+        let reports = self.locked(|circuits| {
+            let report = |(operation, circuit): (&String, &Circuit)| {
+                let rate = circuit.failure_rate();
+                let forced = circuits.forced.get(operation).copied();
+                let report = CircuitReport {
+                    operation: operation.clone(),
+                    state: circuit.state(now),
+                    failure_rate: rate.map(|(rate, _)| rate),
+                    calls: rate.map_or(0, |(_, calls)| i32::try_from(calls).unwrap_or(i32::MAX)),
+                    probe_in: circuit.probe_in(now),
+                };
+                (report, forced)
+            };
+            circuits.computed.iter().map(report).collect::<Vec<_>>()
+        });
+        for (report, forced) in &reports {
+            self.observer.circuit(&report.operation, report.state, *forced);
+        }
+        reports.into_iter().map(|(report, _)| report).collect()
+    }
+
+    fn ask(&self, operation: &str) -> Result<Permitted, Duration> {
+        let now = clock::instant();
+        self.locked(|circuits| match circuits.forced.get(operation) {
+            Some(Forced::Open) => Err(self.policy.open_for),
+            Some(Forced::Closed) => Ok(Permitted::Forced),
+            None => circuits.of(operation, self.policy).ask(now).map(Permitted::Computed),
+        })
+    }
+
+    fn report(&self, operation: &str, permitted: Permitted, verdict: Verdict) {
+        let (Permitted::Computed(permit), now) = (permitted, clock::instant()) else { return };
+        self.locked(|circuits| {
+            let circuit = circuits.of(operation, self.policy);
+            match verdict {
+                Verdict::Worked => circuit.report(permit, true, now),
+                Verdict::Failed => circuit.report(permit, false, now),
+                Verdict::SaysNothing => circuit.give_back(permit),
+            }
+        });
+    }
+
+    fn locked<T>(&self, act: impl FnOnce(&mut Circuits) -> T) -> T {
+        // A panic under this lock leaves plain counters behind, which are still good.
+        act(&mut self.circuits.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Circuits {
+    fn of(&mut self, operation: &str, policy: CircuitPolicy) -> &mut Circuit {
+        if !self.computed.contains_key(operation) {
+            self.computed.insert(operation.to_owned(), Circuit::new(policy));
+        }
+        self.computed.get_mut(operation).expect("it was inserted above")
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Permitted {
+    Forced,
+    Computed(Permit),
+}
+
+/// What a call's outcome says about its callee.
+enum Verdict {
+    Worked,
+    Failed,
+    SaysNothing,
+}
+
+/// The calls of one step: the same circuits, with the attempt's number.
+pub struct StepCalls {
+    calls: Arc<Calls>,
+    attempt: u32,
+    last_attempt: bool,
+    longest: Duration,
+}
+
+impl StepCalls {
+    /// Calls of attempt `attempt`, from 1; `last_attempt`: no other will follow a failure; no call takes longer than
+    /// `longest`.
+    pub fn new(calls: Arc<Calls>, attempt: u32, last_attempt: bool, longest: Duration) -> Self {
+        Self { calls, attempt, last_attempt, longest }
+    }
+
+    /// Makes one call of `operation`.
+    ///
+    /// # Errors
+    /// The call's fault; [`FaultClass::CircuitOpen`] with the time to wait when it was not made; a timeout after the
+    /// longest time a call may take.
+    pub async fn call<T, F>(&self, operation: &str, call: F) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let observer = &self.calls.observer;
+        let kind = if self.attempt > 1 { AttemptKind::Retry } else { AttemptKind::First };
+        let permitted = self.calls.ask(operation).map_err(|wait| {
+            match kind {
+                AttemptKind::First => observer.call_ended(operation, CallOutcome::Rejected),
+                AttemptKind::Retry => observer.retry_denied(operation, Denial::Circuit),
+            }
+            let mut fault =
+                Fault::new(FaultClass::CircuitOpen, format!("circuit {operation} is open")).of(operation);
+            fault.retry_after = Some(wait);
+            fault
+        })?;
+        let guard = Guard { calls: &self.calls, operation, permitted: Some(permitted) };
+        let began = clock::instant();
+        let answer = match tokio::time::timeout(self.longest, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Fault::new(
+                FaultClass::Timeout,
+                format!("{operation} gave no answer within {} ms", self.longest.as_millis()),
+            )),
+        };
+        let answer = answer.map_err(|fault| fault.of(operation));
+        let (outcome, verdict) = match &answer {
+            Ok(_) => (CallAttemptOutcome::Success, Verdict::Worked),
+            Err(fault) => match fault.class {
+                FaultClass::Timeout => (CallAttemptOutcome::Timeout, Verdict::Failed),
+                FaultClass::Transient | FaultClass::Unknown => {
+                    (CallAttemptOutcome::Transient, Verdict::Failed)
+                }
+                // The callee answered, and its answer is about the request, not about its health.
+                FaultClass::Permanent => (CallAttemptOutcome::Permanent, Verdict::Worked),
+                FaultClass::CircuitOpen => (CallAttemptOutcome::Transient, Verdict::SaysNothing),
+            },
+        };
+        guard.done(verdict);
+        observer.attempt_ended(operation, kind, outcome, clock::instant().saturating_duration_since(began));
+        match &answer {
+            Ok(_) => observer.call_ended(operation, CallOutcome::Success),
+            Err(fault) if self.last_attempt || fault.class == FaultClass::Permanent => {
+                observer.call_ended(operation, CallOutcome::Failed);
+            }
+            Err(_) => {}
+        }
+        answer
+    }
+}
+
+/// Gives the permit back when the call is dropped, at a step's timeout or a shutdown.
+struct Guard<'a> {
+    calls: &'a Calls,
+    operation: &'a str,
+    permitted: Option<Permitted>,
+}
+
+impl Guard<'_> {
+    fn done(mut self, verdict: Verdict) {
+        if let Some(permitted) = self.permitted.take() {
+            self.calls.report(self.operation, permitted, verdict);
+        }
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if let Some(permitted) = self.permitted.take() {
+            self.calls.report(self.operation, permitted, Verdict::SaysNothing);
+        }
+    }
+}

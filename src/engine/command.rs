@@ -1,0 +1,307 @@
+//! What can be asked of the engine, and what it answers.
+//!
+//! A [`Command`] names its targets by id and by the version the asker saw; a [`Submission`] adds who, why and a key
+//! made when the dialog opened, so that a double Enter, two operators or a lost reply apply once.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::store::StoreError;
+use crate::domain::{
+    action::ActionKind,
+    id::{ActionId, LetterId, OnboardingId, ReplayId, StateName, WorkerId},
+    letter::{LetterOutcome, LetterStatus},
+    onboarding::{InvalidRequest, Request, Status, TriggerStatus},
+    text::SafeText,
+};
+
+/// Something to act on, as the asker saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target<I> {
+    /// Which.
+    pub id: I,
+    /// The `version` of the row the asker looked at; `None` acts on whatever it is now.
+    pub seen: Option<i64>,
+}
+
+/// What to do with an onboarding that others began and still call in progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Elsewhere {
+    /// Leave it to whoever began it.
+    Leave,
+    /// Take it over: the operator confirmed that nobody else works on it.
+    TakeOver,
+}
+
+/// How fast a replay goes: one letter first, then ten, then `per_second`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Pace {
+    /// Letters per second once the canaries are out; above 0.
+    pub per_second: f64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { per_second: 5.0 }
+    }
+}
+
+impl Pace {
+    /// How long after the replay began letter number `index` (from 0) is due, in seconds: the canary at once, the
+    /// next ten 2 s later at the given rate, the rest 2 s after those.
+    pub fn offset(&self, index: usize) -> f64 {
+        let pause = match index {
+            0 => 0.0,
+            1..=10 => 2.0,
+            _ => 4.0,
+        };
+        pause + index as f64 / self.per_second.max(0.001)
+    }
+}
+
+/// A wish addressed to the engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Onboard a repository; asking twice gives the same onboarding.
+    Trigger {
+        /// What is asked for.
+        request: Request,
+    },
+    /// Go on from the checkpoint with fresh attempts.
+    Resume {
+        /// Which onboardings.
+        onboardings: Vec<Target<OnboardingId>>,
+        /// What to do with those others still work on.
+        elsewhere: Elsewhere,
+    },
+    /// Undo what was done. One at a time.
+    RollBack {
+        /// Which onboarding.
+        onboarding: Target<OnboardingId>,
+        /// What to do if others still work on it.
+        elsewhere: Elsewhere,
+    },
+    /// Try dead letters again, paced.
+    Replay {
+        /// Which letters.
+        letters: Vec<Target<LetterId>>,
+        /// How fast.
+        pace: Pace,
+    },
+}
+
+impl Command {
+    /// Its word.
+    pub fn kind(&self) -> ActionKind {
+        match self {
+            Self::Trigger { .. } => ActionKind::Trigger,
+            Self::Resume { .. } => ActionKind::Resume,
+            Self::RollBack { .. } => ActionKind::RollBack,
+            Self::Replay { .. } => ActionKind::Replay,
+        }
+    }
+
+    /// Checks what can be checked without looking at the database.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for a malformed request, [`Refusal::NoTargets`] for an empty selection.
+    pub fn validate(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Trigger { request } => request.validate().map_err(Refusal::Invalid),
+            Self::Resume { onboardings, .. } if onboardings.is_empty() => Err(Refusal::NoTargets),
+            Self::Replay { letters, .. } if letters.is_empty() => Err(Refusal::NoTargets),
+            Self::Replay { pace, .. } if !(pace.per_second > 0.0 && pace.per_second <= 10_000.0) => {
+                Err(Refusal::Pace)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A command with who asks, why, and the key that makes it apply once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Submission {
+    /// Made when the dialog opened; sending it again answers the first receipt.
+    pub action: ActionId,
+    /// Who asks.
+    pub operator: String,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// The answer to a trigger, in the intake's JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TriggerAnswer {
+    /// The onboarding that stands for this request.
+    pub onboarding_id: OnboardingId,
+    /// What the trigger found or did.
+    pub status: TriggerStatus,
+    /// Where it stands.
+    pub current_state: Option<StateName>,
+    /// Ids of the entities it created.
+    pub entities: Vec<String>,
+    /// The same in one sentence.
+    pub message: String,
+    /// When a trigger is accepted again, while cooling down.
+    pub retry_at: Option<DateTime<Utc>>,
+}
+
+/// Who touched a row last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAction {
+    /// Who.
+    pub operator: String,
+    /// What.
+    pub kind: ActionKind,
+    /// When, by the database's clock.
+    pub at: DateTime<Utc>,
+}
+
+impl std::fmt::Display for LastAction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.kind {
+            ActionKind::Trigger => "triggered",
+            ActionKind::Resume => "resumed",
+            ActionKind::RollBack => "rolled back",
+            ActionKind::Replay => "replayed",
+        };
+        write!(f, "{kind} by {} at {} UTC", SafeText::new(&self.operator), self.at.format("%H:%M:%S"))
+    }
+}
+
+/// Why a target is left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum LeftOut {
+    /// No such row.
+    #[error("not found")]
+    NotFound,
+    /// Somebody was faster.
+    #[error("changed since you looked{}", .last.as_ref().map(|l| format!(": {l}")).unwrap_or_default())]
+    Changed {
+        /// The last action on it, if an operator's.
+        last: Option<LastAction>,
+    },
+    /// Nothing left to do.
+    #[error("already completed")]
+    AlreadyCompleted,
+    /// It is on its way.
+    #[error("already in progress{}", .owner.as_ref().map(|o| format!(", leased by {o}")).unwrap_or_default())]
+    InProgress {
+        /// The worker that holds it, if one does.
+        owner: Option<WorkerId>,
+    },
+    /// A roll-back began: never forward again.
+    #[error("its roll-back has begun: it cannot go forward again")]
+    RollingBack,
+    /// It was undone.
+    #[error("already rolled back: trigger it anew instead")]
+    RolledBack,
+    /// A newer onboarding stands for the same request.
+    #[error("superseded by {by}")]
+    Superseded {
+        /// The newer one.
+        by: OnboardingId,
+    },
+    /// Others began it and call it in progress.
+    #[error("begun elsewhere and {status} there: confirm that nobody else works on it to take it over")]
+    Elsewhere {
+        /// Its status.
+        status: Status,
+    },
+    /// Its state is not one this version knows.
+    #[error("its state {state} is not known to this version")]
+    UnknownState {
+        /// The word found.
+        state: StateName,
+    },
+    /// The letter was dealt with.
+    #[error("letter already {status}{}{}",
+        .outcome.map(|o| format!(" ({o})")).unwrap_or_default(),
+        .last.as_ref().map(|l| format!(": {l}")).unwrap_or_default())]
+    Letter {
+        /// Where it stands.
+        status: LetterStatus,
+        /// How it was closed.
+        outcome: Option<LetterOutcome>,
+        /// Who did it.
+        last: Option<LastAction>,
+    },
+    /// The letter does not name an onboarding of ours.
+    #[error("its onboarding is gone")]
+    NoOnboarding,
+}
+
+/// What became of one target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetOutcome {
+    /// The onboarding's or letter's id.
+    pub id: String,
+    /// Why it was left out; `None` when the command was applied to it.
+    pub left_out: Option<LeftOut>,
+}
+
+/// Done: what the engine did, stored with the action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The submission's key.
+    pub action: ActionId,
+    /// What was done.
+    pub kind: ActionKind,
+    /// When, by the database's clock.
+    pub at: DateTime<Utc>,
+    /// Every target.
+    pub outcomes: Vec<TargetOutcome>,
+    /// The replay that now runs.
+    pub replay: Option<ReplayId>,
+    /// The answer to a trigger.
+    pub triggered: Option<TriggerAnswer>,
+    /// This is the answer of an earlier, identical submission.
+    #[serde(default)]
+    pub repeated: bool,
+}
+
+impl Receipt {
+    /// How many targets the command was applied to.
+    pub fn applied(&self) -> usize {
+        self.outcomes.iter().filter(|o| o.left_out.is_none()).count()
+    }
+}
+
+/// Not done, and why. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The dashboard or twin was opened read-only.
+    #[error("read-only: start without --read-only to act")]
+    ReadOnly,
+    /// The request is malformed.
+    #[error(transparent)]
+    Invalid(InvalidRequest),
+    /// Nothing was selected.
+    #[error("nothing was selected")]
+    NoTargets,
+    /// The pace makes no sense.
+    #[error("a replay's pace must be above 0 and at most 10,000 letters a second")]
+    Pace,
+    /// Every target was left out.
+    #[error("{}", nothing(.0))]
+    Nothing(Vec<TargetOutcome>),
+    /// The database did not do its part.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn nothing(outcomes: &[TargetOutcome]) -> String {
+    match outcomes {
+        [TargetOutcome { id, left_out: Some(why) }] => format!("{}: {why}", SafeText::new(id)),
+        [TargetOutcome { left_out: Some(why), .. }, ..] => {
+            format!("none of the {} selected can be acted on; the first: {why}", outcomes.len())
+        }
+        _ => "nothing to do".to_owned(),
+    }
+}

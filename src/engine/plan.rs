@@ -1,0 +1,339 @@
+//! The judgement: what a command would do to each target and why not. Pure; made for the preview and made again,
+//! by the same functions, inside the transaction that acts.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::command::{Command, Elsewhere, LastAction, LeftOut, TargetOutcome};
+use crate::domain::{
+    action::ActionKind,
+    attempt::CompensationStatus,
+    id::{LetterId, OnboardingId, StateName, WorkerId},
+    letter::{LetterOutcome, LetterStatus},
+    onboarding::{Event, Phase, Status},
+    text::SafeText,
+};
+
+/// What must be known of an onboarding to judge a command on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnboardingStanding {
+    /// Which.
+    pub id: OnboardingId,
+    /// Tenant and repository, for people.
+    pub label: SafeText,
+    /// Moves with every change of status and every decision.
+    pub version: i64,
+    /// The word others see.
+    pub status: Status,
+    /// `None` for rows of others.
+    pub phase: Option<Phase>,
+    /// `onboarding_state.current_state`, else history's; `None` where neither says.
+    pub state: Option<StateName>,
+    /// Who holds a live lease on it, and until when, by the database's clock.
+    pub leased: Option<(WorkerId, DateTime<Utc>)>,
+    /// A newer onboarding of the same request that is live or completed.
+    pub superseded_by: Option<OnboardingId>,
+    /// Who touched it last.
+    pub last_action: Option<LastAction>,
+    /// What was recorded to be undone, oldest first.
+    pub compensations: Vec<CompensationStanding>,
+    /// Entities it registered, for rows without compensations of ours.
+    pub entities: usize,
+}
+
+/// One recorded compensation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CompensationStanding {
+    /// Order of recording, from 1.
+    pub seq: i32,
+    /// The state that recorded it.
+    pub state: StateName,
+    /// What undoes it: `github.delete_hook`.
+    pub operation: String,
+    /// What it is about: `hook on acme/payments`.
+    pub name: SafeText,
+    /// Where it stands.
+    pub status: CompensationStatus,
+    /// Whether the operation's circuit is open on some worker.
+    pub circuit_open: bool,
+}
+
+/// What must be known of a letter to judge a replay of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LetterStanding {
+    /// Which.
+    pub id: LetterId,
+    /// Moves with every change of status.
+    pub version: i64,
+    /// Where it stands.
+    pub status: LetterStatus,
+    /// How it was closed.
+    pub outcome: Option<LetterOutcome>,
+    /// The operation that failed.
+    pub operation: Option<String>,
+    /// Its onboarding.
+    pub onboarding: Option<OnboardingStanding>,
+    /// Who touched it last.
+    pub last_action: Option<LastAction>,
+}
+
+/// Everything a command's targets look like at one instant.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Standing {
+    /// The onboardings it names, missing ones left out.
+    pub onboardings: Vec<OnboardingStanding>,
+    /// The letters it names, missing ones left out.
+    pub letters: Vec<LetterStanding>,
+    /// Operations whose circuit is open on some worker.
+    pub open_circuits: Vec<String>,
+}
+
+/// May this onboarding go forward again?
+///
+/// # Errors
+/// Why not.
+pub fn judge_resume(
+    standing: &OnboardingStanding,
+    seen: Option<i64>,
+    elsewhere: Elsewhere,
+) -> Result<(), LeftOut> {
+    unchanged(seen, standing.version, standing.last_action.as_ref())?;
+    if let Some(by) = &standing.superseded_by {
+        return Err(LeftOut::Superseded { by: by.clone() });
+    }
+    let Some(phase) = standing.phase else {
+        return match standing.status {
+            Status::Completed => Err(LeftOut::AlreadyCompleted),
+            Status::FailedCleanedUp => Err(LeftOut::RolledBack),
+            Status::InProgress if elsewhere == Elsewhere::Leave => {
+                Err(LeftOut::Elsewhere { status: standing.status })
+            }
+            Status::InProgress | Status::Failed => Ok(()),
+        };
+    };
+    if phase.next(Event::ResumeAsked).is_some() {
+        return Ok(());
+    }
+    Err(match phase {
+        Phase::Completed => LeftOut::AlreadyCompleted,
+        Phase::RollingBack | Phase::Stuck => LeftOut::RollingBack,
+        Phase::RolledBack => LeftOut::RolledBack,
+        _ => LeftOut::InProgress { owner: standing.leased.as_ref().map(|(owner, _)| owner.clone()) },
+    })
+}
+
+/// May this onboarding be undone? Leased work may: its holder obeys at its next boundary.
+///
+/// # Errors
+/// Why not.
+pub fn judge_roll_back(
+    standing: &OnboardingStanding,
+    seen: Option<i64>,
+    elsewhere: Elsewhere,
+) -> Result<(), LeftOut> {
+    // A running onboarding's version moves under the operator's eyes: for it the status is what counts.
+    if !standing.phase.is_some_and(Phase::is_live) {
+        unchanged(seen, standing.version, standing.last_action.as_ref())?;
+    }
+    match (standing.phase, standing.status) {
+        (None, Status::FailedCleanedUp) => Err(LeftOut::RolledBack),
+        (None, Status::InProgress) if elsewhere == Elsewhere::Leave => {
+            Err(LeftOut::Elsewhere { status: standing.status })
+        }
+        (None, _) => Ok(()),
+        (Some(phase), _) if phase.next(Event::RollBackAsked).is_some() => Ok(()),
+        (Some(Phase::RolledBack), _) => Err(LeftOut::RolledBack),
+        (Some(_), _) => Err(LeftOut::RollingBack),
+    }
+}
+
+/// May this letter be replayed?
+///
+/// # Errors
+/// Why not.
+pub fn judge_replay(letter: &LetterStanding, seen: Option<i64>) -> Result<(), LeftOut> {
+    if letter.status != LetterStatus::Open {
+        return Err(LeftOut::Letter {
+            status: letter.status,
+            outcome: letter.outcome,
+            last: letter.last_action.clone(),
+        });
+    }
+    unchanged(seen, letter.version, letter.last_action.as_ref())?;
+    let onboarding = letter.onboarding.as_ref().ok_or(LeftOut::NoOnboarding)?;
+    judge_resume(onboarding, None, Elsewhere::Leave)
+}
+
+fn unchanged(seen: Option<i64>, version: i64, last: Option<&LastAction>) -> Result<(), LeftOut> {
+    match seen {
+        Some(seen) if seen != version => Err(LeftOut::Changed { last: last.cloned() }),
+        _ => Ok(()),
+    }
+}
+
+/// What undoing one compensation would come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WillUndo {
+    /// It runs.
+    WillRun,
+    /// There was no effect of ours.
+    NothingToUndo,
+    /// An earlier roll-back did it.
+    AlreadyUndone,
+    /// It would wait for the circuit.
+    CircuitOpen,
+}
+
+/// One line of a roll-back's preview.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlannedUndo {
+    /// What is undone.
+    pub compensation: CompensationStanding,
+    /// What it would come to.
+    pub will: WillUndo,
+}
+
+/// One target of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlanLine {
+    /// Its id.
+    pub id: String,
+    /// What people call it.
+    pub label: SafeText,
+    /// Why it would be left out; `None`: it will run.
+    pub left_out: Option<LeftOut>,
+}
+
+/// What a command would do. The same object in the dashboard and in `--dry-run --json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// What is asked.
+    pub kind: ActionKind,
+    /// Every target, in the order asked.
+    pub lines: Vec<PlanLine>,
+    /// Compensations in the order they would run, for a roll-back.
+    pub undo: Vec<PlannedUndo>,
+    /// What an operator should know before confirming.
+    pub warnings: Vec<SafeText>,
+}
+
+impl Plan {
+    /// How many targets would be acted on.
+    pub fn will_run(&self) -> usize {
+        self.lines.iter().filter(|line| line.left_out.is_none()).count()
+    }
+
+    /// The reasons for leaving targets out, with how many each concerns, most frequent first.
+    pub fn left_out(&self) -> Vec<(String, usize)> {
+        let mut reasons: Vec<(String, usize)> = Vec::new();
+        for why in self.lines.iter().filter_map(|line| line.left_out.as_ref()) {
+            let why = why.to_string();
+            match reasons.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, count)) => *count += 1,
+                None => reasons.push((why, 1)),
+            }
+        }
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        reasons
+    }
+
+    /// `412 selected: 371 will run, 29 already completed, …`.
+    pub fn summary(&self) -> String {
+        let mut text = format!("{} selected: {} will run", self.lines.len(), self.will_run());
+        for (why, count) in self.left_out() {
+            text.push_str(&format!(", {count} {why}"));
+        }
+        text
+    }
+}
+
+impl From<&PlanLine> for TargetOutcome {
+    fn from(line: &PlanLine) -> Self {
+        Self { id: line.id.clone(), left_out: line.left_out.clone() }
+    }
+}
+
+/// Draws the plan of `command` over what its targets look like.
+pub fn draw(command: &Command, standing: &Standing) -> Plan {
+    let onboarding = |id: &OnboardingId| standing.onboardings.iter().find(|o| o.id == *id);
+    let line = |id: &str, label: Option<SafeText>, judged: Result<(), LeftOut>| PlanLine {
+        id: id.to_owned(),
+        label: label.unwrap_or_else(|| SafeText::new(id)),
+        left_out: judged.err(),
+    };
+    let mut plan = Plan { kind: command.kind(), lines: Vec::new(), undo: Vec::new(), warnings: Vec::new() };
+    match command {
+        Command::Trigger { request } => {
+            let label = SafeText::new(&format!("{} {}", request.tenant_id, request.repo_url));
+            plan.lines.push(PlanLine { id: request.fingerprint(), label, left_out: None });
+        }
+        Command::Resume { onboardings, elsewhere } => {
+            for target in onboardings {
+                let found = onboarding(&target.id);
+                let judged =
+                    found.map_or(Err(LeftOut::NotFound), |o| judge_resume(o, target.seen, *elsewhere));
+                plan.lines.push(line(target.id.as_str(), found.map(|o| o.label.clone()), judged));
+            }
+        }
+        Command::RollBack { onboarding: target, elsewhere } => {
+            let found = onboarding(&target.id);
+            let judged =
+                found.map_or(Err(LeftOut::NotFound), |o| judge_roll_back(o, target.seen, *elsewhere));
+            plan.lines.push(line(target.id.as_str(), found.map(|o| o.label.clone()), judged));
+            if let Some(found) = found {
+                plan.undo = undo(found);
+                plan.warnings.extend(roll_back_warnings(found));
+            }
+        }
+        Command::Replay { letters, .. } => {
+            for target in letters {
+                let found = standing.letters.iter().find(|l| l.id == target.id);
+                let judged = found.map_or(Err(LeftOut::NotFound), |l| judge_replay(l, target.seen));
+                let label = found.and_then(|l| l.onboarding.as_ref()).map(|o| o.label.clone());
+                plan.lines.push(line(target.id.as_str(), label, judged));
+            }
+        }
+    }
+    if matches!(command, Command::Resume { .. } | Command::Replay { .. }) {
+        for operation in &standing.open_circuits {
+            plan.warnings.push(SafeText::new(&format!(
+                "circuit {operation} is OPEN: what needs it will wait until it closes"
+            )));
+        }
+    }
+    plan
+}
+
+fn undo(standing: &OnboardingStanding) -> Vec<PlannedUndo> {
+    let planned = standing.compensations.iter().rev().map(|compensation| PlannedUndo {
+        will: match compensation.status {
+            CompensationStatus::Undone => WillUndo::AlreadyUndone,
+            CompensationStatus::NothingToUndo => WillUndo::NothingToUndo,
+            CompensationStatus::Recorded | CompensationStatus::Failed if compensation.circuit_open => {
+                WillUndo::CircuitOpen
+            }
+            CompensationStatus::Recorded | CompensationStatus::Failed => WillUndo::WillRun,
+        },
+        compensation: compensation.clone(),
+    });
+    planned.collect()
+}
+
+fn roll_back_warnings(standing: &OnboardingStanding) -> Vec<SafeText> {
+    let mut warnings = Vec::new();
+    if let Some((owner, until)) = &standing.leased {
+        let until = until.format("%H:%M:%S");
+        warnings.push(format!("leased by {owner} until {until} UTC: it obeys at its next boundary"));
+    }
+    if standing.compensations.is_empty() && standing.entities > 0 {
+        warnings.push(format!(
+            "no compensations recorded: its {} entities and their relationships are removed",
+            standing.entities
+        ));
+    }
+    if standing.status == Status::Completed {
+        warnings.push("it completed: this undoes a working onboarding".to_owned());
+    }
+    warnings.iter().map(|w| SafeText::new(w)).collect()
+}

@@ -1,0 +1,505 @@
+//! The engine's memory: a few atomic verbs. Each verb is one transaction; what it promises stands beside it, and
+//! `tests/suite/laws` holds every store to it.
+//!
+//! Leases live by the database's clock. A holder writes with its [`Lease`]; a lease that is over or taken over is
+//! fenced: the write is answered with [`Conflict::Fenced`] and changes nothing.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::command::{Receipt, Refusal, Submission};
+use crate::domain::{
+    attempt::CompensationStatus,
+    catalog::{Entity, Relationship},
+    circuit::{CircuitState, Forced},
+    fault::Fault,
+    id::{KeyId, LeaseId, LetterId, OnboardingId, StateName, WorkerId},
+    letter::{LetterReason, LetterStatus},
+    onboarding::{Request, Status},
+};
+
+/// What the database did not do, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It does not answer.
+    #[error("cannot reach the database {database}: {why}; check that it runs and that the URL is right")]
+    Unreachable {
+        /// Its URL without the password.
+        database: String,
+        /// The driver's reason.
+        why: String,
+    },
+    /// No table of ours is there.
+    #[error("the database {database} has no redrive tables: run `redrive migrate`")]
+    NotMigrated {
+        /// Its URL without the password.
+        database: String,
+    },
+    /// Migrations are missing.
+    #[error(
+        "the database's schema is version {found}, this redrive needs {needed}: run `redrive migrate` after a backup"
+    )]
+    OlderSchema {
+        /// The newest migration applied.
+        found: i64,
+        /// The newest migration known.
+        needed: i64,
+    },
+    /// A newer redrive was here.
+    #[error(
+        "the database's schema is version {found}, newer than {known}, the newest this redrive knows: use the newer redrive"
+    )]
+    NewerSchema {
+        /// The newest migration applied.
+        found: i64,
+        /// The newest migration known.
+        known: i64,
+    },
+    /// The file or server takes no writes.
+    #[error("the database is read-only: nothing was changed")]
+    ReadOnly,
+    /// The role may not.
+    #[error("the database refused {doing}: {why}; use a role with the operator grants")]
+    Denied {
+        /// What was being done.
+        doing: &'static str,
+        /// The database's reason.
+        why: String,
+    },
+    /// It took too long or was locked.
+    #[error("the database was too busy for {doing}: {why}; nothing was changed, try again")]
+    Busy {
+        /// What was being done.
+        doing: &'static str,
+        /// The database's reason.
+        why: String,
+    },
+    /// The connection was lost while committing.
+    #[error(
+        "the connection was lost while {doing} was being committed: it may or may not have happened; ask again"
+    )]
+    UnknownOutcome {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// Anything else.
+    #[error("the database failed at {doing}: {why}")]
+    Failed {
+        /// What was being done.
+        doing: &'static str,
+        /// The database's reason.
+        why: String,
+    },
+}
+
+/// The right to write about one onboarding, until it runs out or somebody takes over.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// What is held.
+    pub onboarding: OnboardingId,
+    /// This holding of it; fresh at each claim.
+    pub id: LeaseId,
+}
+
+/// Which way the work goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// State after state.
+    Forward,
+    /// Compensation after compensation.
+    Back,
+}
+
+/// An effect that is about to happen, written before it so that it can be undone: recorded intent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// What undoes it: `github.delete_hook`.
+    pub operation: String,
+    /// What it is about, unique within the onboarding: `hook on acme/payments`.
+    pub name: String,
+    /// What the undoing needs to know.
+    pub args: Value,
+}
+
+/// A key under which a call is about to be made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyIntent {
+    /// `operation/client_key`.
+    pub key: KeyId,
+    /// The call it protects: `github.create_hook`.
+    pub operation: String,
+    /// The part sent to the callee.
+    pub client_key: String,
+    /// Lowercase hex SHA-256 of the canonical request.
+    pub request_hash: String,
+}
+
+/// What is written before a state's first effect.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Opening {
+    /// What the state may do that can be undone.
+    pub intents: Vec<Intent>,
+    /// The keys its calls will carry.
+    pub keys: Vec<KeyIntent>,
+}
+
+/// A recorded compensation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compensation {
+    /// Order of recording, from 1.
+    pub seq: i32,
+    /// The state that recorded it.
+    pub state: StateName,
+    /// What undoes it.
+    pub operation: String,
+    /// What it is about.
+    pub name: String,
+    /// What the undoing needs to know.
+    pub args: Value,
+    /// Where it stands.
+    pub status: CompensationStatus,
+    /// How often undoing it was tried.
+    pub attempts: u32,
+}
+
+/// What is now known of an intent's effect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// The intent's name.
+    pub name: String,
+    /// The arguments the undoing needs, completed: the hook's id, say.
+    pub args: Value,
+    /// `Recorded` where the effect is ours to undo, `NothingToUndo` where it was there before us.
+    pub status: CompensationStatus,
+}
+
+/// An effect on our own tables, done in the commit that records the step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Create or update entities by kind, namespace and name, with their relationships, owned by the onboarding.
+    Register {
+        /// Each once.
+        entities: Vec<Entity>,
+        /// Between those or earlier ones; ends that do not exist are left out.
+        relationships: Vec<Relationship>,
+    },
+    /// Give up the onboarding's entities; those that nobody else owns go, with their relationships.
+    Unregister,
+}
+
+/// A piece of work, freshly leased. Opening its attempt was part of the claim.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// The right to write about it.
+    pub lease: Lease,
+    /// What was asked for.
+    pub request: Request,
+    /// Which definition runs it.
+    pub workflow: String,
+    /// The definition's version that began it.
+    pub workflow_version: i32,
+    /// Which way.
+    pub direction: Direction,
+    /// The state to run; the last forward state while going back.
+    pub state: StateName,
+    /// What earlier states found out.
+    pub context: Value,
+    /// The number of this attempt, from 1, counted since the state began or was last resumed.
+    pub attempt: u32,
+    /// How many of the earlier attempts ended without a report, because their worker vanished.
+    pub lost: u32,
+    /// Subtasks of this state already done.
+    pub done: Vec<String>,
+    /// Everything recorded to be undone, oldest first.
+    pub compensations: Vec<Compensation>,
+    /// Entities that others noted in the context or in history; what a roll-back without compensations removes.
+    pub entities_created: Vec<String>,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepRecord {
+    /// The right to write.
+    pub lease: Lease,
+    /// The state that was run.
+    pub state: StateName,
+    /// The attempt that ended.
+    pub attempt: u32,
+    /// How.
+    pub outcome: StepOutcome,
+}
+
+/// How a step ended, and what happens next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepOutcome {
+    /// The state is done.
+    Advanced {
+        /// What it produced.
+        done: StepDone,
+        /// The next state.
+        next: StateName,
+        /// Attempt 1 of the next state, opened in the same commit under the same lease; `None` gives the work back.
+        opens: Option<Opening>,
+    },
+    /// The last state is done.
+    Completed {
+        /// What it produced.
+        done: StepDone,
+    },
+    /// The attempt failed and another is due.
+    Retry {
+        /// With what.
+        fault: Fault,
+        /// How long to wait.
+        delay: Duration,
+        /// Why another attempt makes sense, in words.
+        reason: String,
+    },
+    /// A circuit is open: wait without spending the attempt.
+    Parked {
+        /// Whose circuit.
+        operation: String,
+        /// How long until it is worth asking again.
+        delay: Duration,
+    },
+    /// The worker stops: give the work back without spending the attempt.
+    HandedBack,
+    /// No attempt is left or makes sense: a dead letter.
+    Failed {
+        /// The last fault.
+        fault: Fault,
+        /// Why it ends here.
+        letter: LetterReason,
+        /// The same in words, for the attempt's row.
+        reason: String,
+        /// The id for the letter.
+        letter_id: LetterId,
+    },
+    /// One compensation was dealt with, the lease is kept.
+    CompensationEnded {
+        /// Which.
+        seq: i32,
+        /// How.
+        status: CompensationStatus,
+        /// The fault, where it failed.
+        fault: Option<Fault>,
+        /// Effects on our own tables.
+        writes: Vec<Write>,
+    },
+    /// Undoing one compensation failed and another try is due; the lease is given back.
+    CompensationRetry {
+        /// Which.
+        seq: i32,
+        /// With what.
+        fault: Fault,
+        /// How long to wait.
+        delay: Duration,
+    },
+    /// Every compensation was dealt with and none failed.
+    RolledBack {
+        /// Effects on our own tables, for rows without compensations of ours.
+        writes: Vec<Write>,
+    },
+    /// Some compensation failed for good.
+    Stuck {
+        /// How many of how many were undone, in words.
+        reason: String,
+    },
+}
+
+/// What a finished state leaves behind.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepDone {
+    /// The context from now on.
+    pub context: Value,
+    /// Subtasks done.
+    pub subtasks: Vec<String>,
+    /// Effects on our own tables.
+    pub writes: Vec<Write>,
+    /// What is now known of the intents.
+    pub settled: Vec<Settled>,
+    /// Stored responses of the keys: key, HTTP status, body.
+    pub responses: Vec<(KeyId, u16, Value)>,
+    /// Something that went wrong and does not matter enough to fail: the announcement that was not heard.
+    pub note: Option<String>,
+}
+
+/// What a record answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// The lease is kept and renewed: go on.
+    GoOn,
+    /// The work is finished or given back.
+    Released,
+    /// An operator wants it undone: the roll-back has begun and the lease is given back.
+    RollBackBegan,
+}
+
+/// Why a record was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// The lease is over or another's: abandon the work, change nothing.
+    #[error("the lease is over: another worker has taken over")]
+    Fenced,
+    /// An entity belongs to another tenant: nothing of this record was written.
+    #[error("entity {entity} belongs to tenant {tenant}")]
+    ForeignEntity {
+        /// Which.
+        entity: String,
+        /// Whose.
+        tenant: String,
+    },
+}
+
+/// A worker's sign of life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heartbeat {
+    /// Who.
+    pub worker: WorkerId,
+    /// Where its metrics are, if it serves them.
+    pub metrics_url: Option<String>,
+    /// How many onboardings it is running.
+    pub running: i32,
+    /// Its circuits as it computed them.
+    pub circuits: Vec<CircuitReport>,
+}
+
+/// One circuit as one worker computed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CircuitReport {
+    /// The circuit's operation.
+    pub operation: String,
+    /// As computed.
+    pub state: CircuitState,
+    /// Over the remembered calls, in `[0, 1]`.
+    pub failure_rate: Option<f64>,
+    /// How many calls are remembered.
+    pub calls: i32,
+    /// How long until it probes.
+    pub probe_in: Option<Duration>,
+}
+
+/// What an operator forced on an operation's circuit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForcedCircuit {
+    /// The circuit's operation.
+    pub operation: String,
+    /// What was forced.
+    pub forced: Forced,
+}
+
+/// Gauges, counted at most up to a cap.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Onboardings by status.
+    pub onboardings: Vec<(Status, i64)>,
+    /// Letters by status.
+    pub letters: Vec<(LetterStatus, i64)>,
+}
+
+/// What beginning work under a key answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyBegun {
+    /// Run it, then complete or free it with this lease.
+    Fresh(LeaseId),
+    /// As [`KeyBegun::Fresh`], after an earlier holder's lease ran out: its effect may have happened.
+    TakenOver(LeaseId),
+    /// It was done: here is the stored response.
+    Replay {
+        /// HTTP status.
+        code: u16,
+        /// The body, byte for byte.
+        body: Vec<u8>,
+    },
+    /// Somebody is working under it.
+    InFlight {
+        /// How long its lease still runs; `None` where it has none.
+        retry_after: Option<Duration>,
+    },
+    /// The key was used for another request.
+    Mismatch,
+}
+
+/// Idempotency keys: begin, then complete or free.
+#[async_trait]
+pub trait KeyStore: Send + Sync {
+    /// Takes `key` for `lease`, or says why not. Of any number of simultaneous callers exactly one is answered
+    /// `Fresh` or `TakenOver`. A key that others hold (no `lease_until`) is never taken over.
+    async fn begin(&self, key: &KeyIntent, owner: &str, lease: Duration) -> Result<KeyBegun, StoreError>;
+
+    /// Stores the response. `false`: the lease is no longer ours and nothing was stored.
+    async fn complete(
+        &self,
+        key: &KeyId,
+        lease: &LeaseId,
+        code: u16,
+        body: &[u8],
+    ) -> Result<bool, StoreError>;
+
+    /// Sets the key free after a transient failure. `false`: the lease is no longer ours and nothing was changed.
+    async fn free(&self, key: &KeyId, lease: &LeaseId) -> Result<bool, StoreError>;
+}
+
+/// The engine's memory.
+#[async_trait]
+pub trait Store: KeyStore {
+    /// Applies a command: judges every target again (`engine::plan`), acts on those that pass, and writes the audit
+    /// row with its targets, all in one transaction. The same `submission.action` again answers the stored receipt
+    /// with `repeated` set. When every target is left out nothing is written and [`Refusal::Nothing`] is answered.
+    ///
+    /// Trigger: one live or completed onboarding per fingerprint and triple, held by a unique index.
+    /// Resume: history `in_progress`, phase `queued`, fresh attempts, open letters closed as `resumed`.
+    /// Roll back: phase `rolling_back`, letters closed as `rolled_back`; leased work gets a wish instead.
+    /// Replay: a `replays` row with its items, letters `replaying`, each onboarding resumed at `Pace::offset`.
+    async fn act(&self, submission: &Submission) -> Result<Receipt, Refusal>;
+
+    /// Leases up to `limit` pieces of due work to `worker` for `lease`: due are rows whose `run_at` has come and
+    /// whose lease is absent or over. No two claims answer the same row while its lease runs. Opens the attempt
+    /// (`attempt + 1`); an attempt left open by a vanished worker is closed as `lost`. Rows without work are never
+    /// claimed.
+    async fn claim(
+        &self,
+        worker: &WorkerId,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Writes intents and keys under a lease before the effects they announce; writing them again changes nothing.
+    async fn open(
+        &self,
+        lease: &Lease,
+        state: &StateName,
+        opening: &Opening,
+    ) -> Result<Result<(), Conflict>, StoreError>;
+
+    /// Records what steps came to, each all or nothing, answered in the order given. Renews the leases kept for
+    /// `lease`. Fenced by lease id. A pending wish turns any outcome that would go on or wait into the beginning of
+    /// the roll-back. Ends replay items and letters when their onboarding ends.
+    async fn record(
+        &self,
+        records: &[StepRecord],
+        lease: Duration,
+    ) -> Result<Vec<Result<Recorded, Conflict>>, StoreError>;
+
+    /// Keeps leases alive; answers those that are lost.
+    async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError>;
+
+    /// A worker's sign of life and its circuits as it computed them; answers what operators forced.
+    async fn beat(&self, beat: &Heartbeat) -> Result<Vec<ForcedCircuit>, StoreError>;
+
+    /// A worker says goodbye: its registration and reports are removed.
+    async fn leave(&self, worker: &WorkerId) -> Result<(), StoreError>;
+
+    /// How long until the earliest work is due; `None` when there is none.
+    async fn next_due(&self) -> Result<Option<Duration>, StoreError>;
+
+    /// Returns when work may have come, at the latest after `at_most`. Never fails: without a wake-up it is a pause.
+    async fn wait(&self, at_most: Duration);
+
+    /// Counts for gauges, capped.
+    async fn gauges(&self) -> Result<Gauges, StoreError>;
+}

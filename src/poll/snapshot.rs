@@ -1,0 +1,39 @@
+//! Everything the screen may show at one instant.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    domain::text::SafeText,
+    engine::reader::{Board, Query},
+    metrics::signals::Signals,
+};
+
+/// How the database is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatabaseHealth {
+    /// `sqlite demo`, `postgres://user:***@host/name`.
+    pub label: SafeText,
+    /// When it last answered; the age of everything on the board.
+    pub last_ok: Option<DateTime<Utc>>,
+    /// Why the last read failed, in words, while it does.
+    pub error: Option<SafeText>,
+}
+
+/// Everything the screen may show at one instant; immutable.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Counts up with every snapshot.
+    pub number: u64,
+    /// When it was put together, by this process's clock.
+    pub at: DateTime<Utc>,
+    /// The Query that `board` answers.
+    pub query: Query,
+    /// What the database held; the last good picture while it does not answer, `None` before the first.
+    pub board: Option<Arc<Board>>,
+    /// How the database is doing.
+    pub database: DatabaseHealth,
+    /// What the metrics say; `None` without any target.
+    pub signals: Option<Arc<Signals>>,
+}
