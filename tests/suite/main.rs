@@ -1,3 +1,5 @@
 //! The specification. One binary, so that it links once.
 
 mod floors;
+mod harness;
+mod support;

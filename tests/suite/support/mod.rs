@@ -1,0 +1,14 @@
+//! What the tests stand on: real servers, a real terminal, waiting without sleeping.
+//!
+//! Nothing here knows what redrive does; a test that needs worlds or stand-ins keeps them beside itself.
+#![allow(
+    dead_code,
+    reason = "each test, and each example that mounts a file of this folder, uses a part of it"
+)]
+
+pub(crate) mod leash;
+pub(crate) mod postgres;
+pub(crate) mod program;
+pub(crate) mod prometheus;
+pub(crate) mod pty;
+pub(crate) mod wait;

@@ -1,0 +1,151 @@
+//! A fresh Postgres database for each test, on a real server.
+//!
+//! The server is the one of `REDRIVE_TEST_POSTGRES` (`tests/run` starts it); without that variable this process starts
+//! one of its own. A test is never skipped because there is none.
+
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use sha2::{Digest, Sha256};
+use sqlx::{Connection, PgConnection};
+use tokio::sync::OnceCell;
+
+use super::leash::Leash;
+
+/// A database of its own; dropped with this value.
+#[derive(Debug)]
+pub(crate) struct TestDatabase {
+    /// `postgres://…`, with every right.
+    pub(crate) url: String,
+    name: String,
+}
+
+/// A fresh database with redrive's tables.
+pub(crate) async fn database() -> TestDatabase {
+    fresh(&format!("TEMPLATE {}", template().await)).await
+}
+
+/// A fresh database without tables, for tests about migrating.
+pub(crate) async fn empty_database() -> TestDatabase {
+    fresh("").await
+}
+
+async fn fresh(like: &str) -> TestDatabase {
+    let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+    on_server(&format!("CREATE DATABASE {name} {like}")).await;
+    TestDatabase { url: url_of(&name), name }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let name = self.name.clone();
+        // A drop cannot wait for a future inside the test's own runtime, hence the thread.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.expect("a runtime starts");
+            runtime.block_on(on_server(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")));
+        });
+        let _ = dropping.join();
+    }
+}
+
+/// Migrates the template. The one place that knows what "with redrive's tables" means.
+async fn migrate(_url: &str) {}
+
+/// The name of the migrated database that others are copied from, made by whoever comes first.
+///
+/// Named by what is in `migrations/`, so that a changed migration is never tested on an old template.
+async fn template() -> &'static str {
+    static MADE: OnceCell<String> = OnceCell::const_new();
+    MADE.get_or_init(|| async {
+        let name = format!("template_{}", fingerprint_of_migrations());
+        if !exists(&name).await {
+            let making = format!("making_{}", uuid::Uuid::new_v4().simple());
+            on_server(&format!("CREATE DATABASE {making}")).await;
+            migrate(&url_of(&making)).await;
+            if try_on_server(&format!("ALTER DATABASE {making} RENAME TO {name}")).await.is_err() {
+                assert!(exists(&name).await, "the template was made, by this process or another");
+                on_server(&format!("DROP DATABASE {making}")).await;
+            }
+        }
+        name
+    })
+    .await
+}
+
+fn fingerprint_of_migrations() -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(std::fs::read(file).expect("a migration can be read"));
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn exists(name: &str) -> bool {
+    let mut connection = connect().await;
+    let query = sqlx::query("SELECT FROM pg_database WHERE datname = $1").bind(name);
+    query.fetch_optional(&mut connection).await.expect("databases can be listed").is_some()
+}
+
+/// Runs a statement beside all tests' databases.
+async fn on_server(statement: &str) {
+    try_on_server(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+async fn try_on_server(statement: &str) -> Result<(), sqlx::Error> {
+    let mut connection = connect().await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
+    connection.close().await
+}
+
+async fn connect() -> PgConnection {
+    PgConnection::connect(server()).await.unwrap_or_else(|error| {
+        panic!(
+            "connecting to the tests' Postgres server at {}: {error}; start the tests by tests/run",
+            server()
+        )
+    })
+}
+
+fn url_of(name: &str) -> String {
+    let (server, parameters) = server().split_once('?').map_or((server(), ""), |(s, p)| (s, p));
+    let (host, _) = server.rsplit_once('/').expect("REDRIVE_TEST_POSTGRES ends with /DATABASE");
+    let mark = if parameters.is_empty() { "" } else { "?" };
+    format!("{host}/{name}{mark}{parameters}")
+}
+
+/// The URL of the server's maintenance database.
+fn server() -> &'static str {
+    static OWN: OnceLock<(String, Option<Leash>)> = OnceLock::new();
+    let (url, _) = OWN.get_or_init(|| match env::var("REDRIVE_TEST_POSTGRES") {
+        Ok(url) => (url, None),
+        Err(_) => start(),
+    });
+    url
+}
+
+/// Starts a server that ends with this process.
+fn start() -> (String, Option<Leash>) {
+    let mut child =
+        Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/support/private-postgres"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("there is a bash");
+    let mut line = String::new();
+    let output = child.stdout.take().expect("the output is piped");
+    BufReader::new(output).read_line(&mut line).expect("the output is text");
+    assert!(
+        !line.is_empty(),
+        "no Postgres server for the tests: start them by tests/run, which provides one"
+    );
+    (line.trim_end().to_owned(), Some(Leash::of(child)))
+}
