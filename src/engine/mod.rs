@@ -9,6 +9,7 @@
 
 pub mod call;
 pub mod command;
+pub mod decide;
 pub mod filter;
 pub mod observer;
 pub mod plan;

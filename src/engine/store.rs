@@ -16,7 +16,7 @@ use crate::domain::{
     catalog::{Entity, Relationship},
     circuit::{CircuitState, Forced},
     fault::Fault,
-    id::{KeyId, LeaseId, LetterId, OnboardingId, StateName, WorkerId},
+    id::{KeyId, LeaseId, LetterId, OnboardingId, ReplayId, StateName, WorkerId},
     letter::{LetterReason, LetterStatus},
     onboarding::{Request, Status},
 };
@@ -218,6 +218,8 @@ pub struct Claimed {
     pub compensations: Vec<Compensation>,
     /// Entities that others noted in the context or in history; what a roll-back without compensations removes.
     pub entities_created: Vec<String>,
+    /// The replay that asked for this, while its item waits for the outcome.
+    pub replay: Option<ReplayId>,
 }
 
 /// What a step came to.

@@ -1,1 +1,207 @@
-//! (being written)
+//! A worker: claims due work, runs it state by state, records each state in one commit, and goes on until the work
+//! is finished, waits or is somebody else's.
+//!
+//! ```text
+//!   claim ──▶ (open) ──▶ run ──▶ record ──GoOn──▶ run the next state …
+//!     ▲                   │        └──Released, RollBackBegan, Fenced──▶ let go
+//!     └── wait, poll ◀────┘ lease renewed meanwhile at a third of its length
+//! ```
+//! The same loop serves first tries, retries, resumes, take-overs and roll-backs: what to do is always read from the
+//! claimed row.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    call::Calls,
+    observer::Observer,
+    store::{Claimed, Heartbeat, Store, StoreError},
+    workflow::Workflow,
+};
+use crate::{
+    clock::{self, Random},
+    config,
+    domain::id::WorkerId,
+};
+
+mod back;
+mod forward;
+mod hold;
+
+/// A third of the lease: two renewals may fail before it is lost.
+const RENEWALS_PER_LEASE: u32 = 3;
+/// Gauges cost a count each: once in so many heartbeats is enough.
+const BEATS_PER_GAUGES: u64 = 5;
+
+/// A worker of one process.
+pub struct Worker {
+    id: WorkerId,
+    store: Arc<dyn Store>,
+    workflows: HashMap<&'static str, Arc<dyn Workflow>>,
+    calls: Arc<Calls>,
+    config: config::Engine,
+    random: Mutex<Random>,
+    metrics_url: Option<String>,
+}
+
+impl Worker {
+    /// A worker named `id` that runs `workflows` from `store`.
+    pub fn new(
+        id: WorkerId,
+        store: Arc<dyn Store>,
+        workflows: Vec<Arc<dyn Workflow>>,
+        calls: Arc<Calls>,
+        config: config::Engine,
+        random: Random,
+    ) -> Self {
+        let workflows = workflows.into_iter().map(|w| (w.name(), w)).collect();
+        Self { id, store, workflows, calls, config, random: Mutex::new(random), metrics_url: None }
+    }
+
+    /// The same worker, telling others that its metrics are at `url`.
+    #[must_use]
+    pub fn with_metrics_at(mut self, url: impl Into<String>) -> Self {
+        self.metrics_url = Some(url.into());
+        self
+    }
+
+    /// Works until `shutdown`, then finishes the steps in hand, gives the rest back and says goodbye.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut running = JoinSet::new();
+        let mut beats = JoinSet::new();
+        let running_now = Arc::new(std::sync::atomic::AtomicI32::new(0));
+        beats.spawn(Arc::clone(&self).beat(Arc::clone(&running_now)));
+        let mut failures = 0_u32;
+        while !shutdown.is_cancelled() {
+            while let Some(ended) = running.try_join_next() {
+                self.ended(ended);
+            }
+            let free = self.config.concurrency.saturating_sub(running.len());
+            let mut claimed = 0;
+            if free > 0 {
+                match self.store.claim(&self.id, free, self.config.lease).await {
+                    Ok(work) => {
+                        (claimed, failures) = (work.len(), 0);
+                        for work in work {
+                            running.spawn(Arc::clone(&self).onboard(work, shutdown.clone()));
+                        }
+                    }
+                    Err(error) => {
+                        failures = failures.saturating_add(1);
+                        tracing::warn!(%error, failures, "cannot claim work");
+                    }
+                }
+            }
+            running_now.store(
+                i32::try_from(running.len()).unwrap_or(i32::MAX),
+                std::sync::atomic::Ordering::Relaxed,
+            );
+            if claimed > 0 && claimed == free {
+                continue;
+            }
+            let full = running.len() >= self.config.concurrency;
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                Some(ended) = running.join_next(), if !running.is_empty() => self.ended(ended),
+                () = self.idle(failures), if !full => {}
+            }
+        }
+        while let Some(ended) = running.join_next().await {
+            self.ended(ended);
+        }
+        beats.shutdown().await;
+        if let Err(error) = self.store.leave(&self.id).await {
+            tracing::warn!(%error, "could not say goodbye: the registration will age instead");
+        }
+    }
+
+    /// Until work may be due: the wake-up, the earliest `run_at` or the poll, whichever comes first.
+    async fn idle(&self, failures: u32) {
+        if failures > 0 {
+            return clock::sleep(self.config.poll * failures.min(10)).await;
+        }
+        let due = self.store.next_due().await.ok().flatten().unwrap_or(self.config.poll);
+        self.store.wait(due.clamp(Duration::from_millis(5), self.config.poll)).await;
+    }
+
+    async fn beat(self: Arc<Self>, running: Arc<std::sync::atomic::AtomicI32>) {
+        for number in 0_u64.. {
+            let beat = Heartbeat {
+                worker: self.id.clone(),
+                metrics_url: self.metrics_url.clone(),
+                running: running.load(std::sync::atomic::Ordering::Relaxed),
+                circuits: self.calls.reports(),
+            };
+            match self.store.beat(&beat).await {
+                Ok(forced) => self.calls.force(&forced),
+                Err(error) => tracing::warn!(%error, "no heartbeat"),
+            }
+            if number.is_multiple_of(BEATS_PER_GAUGES) {
+                match self.store.gauges().await {
+                    Ok(gauges) => self.observer().gauges(&gauges),
+                    Err(error) => tracing::warn!(%error, "no gauges"),
+                }
+            }
+            clock::sleep(self.config.poll).await;
+        }
+    }
+
+    /// Runs one claimed onboarding as far as it goes.
+    async fn onboard(self: Arc<Self>, work: Claimed, shutdown: CancellationToken) {
+        let onboarding = work.lease.onboarding.clone();
+        let Some(workflow) = self.workflows.get(work.workflow.as_str()).cloned() else {
+            tracing::error!(%onboarding, workflow = work.workflow, "no such workflow here: left for a worker that has it");
+            return;
+        };
+        let result = match work.direction {
+            super::store::Direction::Forward => self.forward(&*workflow, work, &shutdown).await,
+            super::store::Direction::Back => self.back(&*workflow, work).await,
+        };
+        match result {
+            Ok(()) => {}
+            Err(LetGo::Fenced) => {
+                self.observer().lease_lost();
+                tracing::warn!(%onboarding, "lease lost: another worker has taken over, nothing was written");
+            }
+            Err(LetGo::Store(error)) => {
+                tracing::error!(%onboarding, %error, "could not record: the work is taken over after its lease");
+            }
+        }
+    }
+
+    fn ended(&self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(error) = ended {
+            // Steps catch their own panics; what is left is a fault of the loop itself, and its lease runs out.
+            tracing::error!(%error, "a task ended badly: its work is taken over after its lease");
+        }
+    }
+
+    fn observer(&self) -> &Arc<dyn Observer> {
+        self.calls.observer()
+    }
+
+    fn unit(&self) -> f64 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).unit()
+    }
+}
+
+/// Why a worker lets go of work it holds.
+#[derive(Debug)]
+enum LetGo {
+    /// The lease is another's.
+    Fenced,
+    /// The database did not take the record while the lease lasted.
+    Store(StoreError),
+}
+
+impl From<StoreError> for LetGo {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

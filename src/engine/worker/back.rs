@@ -1,0 +1,87 @@
+//! Going back: undo what was recorded, last-in first-out, each until it is undone or given up.
+
+use super::{LetGo, Worker};
+use crate::{
+    domain::{attempt::CompensationStatus, fault::Fault},
+    engine::{
+        call::StepCalls,
+        decide::{self, Decision, Tried},
+        store::{Claimed, Compensation, Recorded, StepOutcome, StepRecord},
+        workflow::{StepPolicy, Undone, Workflow},
+    },
+};
+
+impl Worker {
+    /// Undoes compensation after compensation under one lease. One that fails for good does not stop the others.
+    pub(super) async fn back(&self, workflow: &dyn Workflow, work: Claimed) -> Result<(), LetGo> {
+        let policy = self.scaled(workflow.undo_policy());
+        let mut failed = 0;
+        for compensation in work.compensations.iter().rev() {
+            match compensation.status {
+                CompensationStatus::Undone | CompensationStatus::NothingToUndo => continue,
+                CompensationStatus::Failed => {
+                    failed += 1;
+                    continue;
+                }
+                CompensationStatus::Recorded => {}
+            }
+            let outcome = self.undo(workflow, &work, compensation, &policy).await?;
+            if matches!(outcome, StepOutcome::CompensationEnded { status: CompensationStatus::Failed, .. }) {
+                failed += 1;
+            }
+            if self.record_back(&work, outcome).await? != Recorded::GoOn {
+                return Ok(());
+            }
+        }
+        let total = work.compensations.len();
+        let outcome = if failed > 0 {
+            StepOutcome::Stuck {
+                reason: format!("stuck: {} of {total} compensations undone", total - failed),
+            }
+        } else if total == 0 {
+            StepOutcome::RolledBack { writes: workflow.unrecorded_undo(&work.state, &work.entities_created) }
+        } else {
+            StepOutcome::RolledBack { writes: Vec::new() }
+        };
+        self.record_back(&work, outcome).await.map(|_| ())
+    }
+
+    async fn undo(
+        &self,
+        workflow: &dyn Workflow,
+        work: &Claimed,
+        compensation: &Compensation,
+        policy: &StepPolicy,
+    ) -> Result<StepOutcome, LetGo> {
+        let seq = compensation.seq;
+        let tried = Tried { attempt: compensation.attempts + 1, lost: 0 };
+        let longest = self.longest_call(policy.timeout);
+        let calls = StepCalls::new(self.calls.clone(), tried.attempt, tried.is_last(policy), longest);
+        let undo = workflow.undo(&work.lease.onboarding, &work.request, compensation, &calls);
+        let ended = |status, fault, writes| StepOutcome::CompensationEnded { seq, status, fault, writes };
+        Ok(match self.hold(&work.lease, policy.timeout, undo).await? {
+            Ok(Undone::Undone(writes)) => ended(CompensationStatus::Undone, None, writes),
+            Ok(Undone::NothingToUndo) => ended(CompensationStatus::NothingToUndo, None, Vec::new()),
+            Err(fault) => match decide::after_fault(policy, tried, &fault, self.unit()) {
+                Decision::Park { operation, delay } => StepOutcome::Parked { operation, delay },
+                Decision::Retry { delay, .. } => {
+                    self.retry_told(&fault, delay);
+                    StepOutcome::CompensationRetry { seq, fault, delay }
+                }
+                Decision::Fail { .. } | Decision::GoOn { .. } => {
+                    ended(CompensationStatus::Failed, Some(fault), Vec::new())
+                }
+            },
+        })
+    }
+
+    fn retry_told(&self, fault: &Fault, delay: std::time::Duration) {
+        self.observer().retry_delayed(fault.operation.as_deref().unwrap_or("ROLLING_BACK"), delay);
+    }
+
+    async fn record_back(&self, work: &Claimed, outcome: StepOutcome) -> Result<Recorded, LetGo> {
+        let state = crate::domain::onboarding::State::RollingBack.name();
+        let record = StepRecord { lease: work.lease.clone(), state, attempt: work.attempt, outcome };
+        self.record(&record).await?.map_err(|_| LetGo::Fenced)
+    }
+}

@@ -1,0 +1,83 @@
+//! Holding a lease while something runs, and writing under it.
+
+use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt;
+
+use super::{LetGo, RENEWALS_PER_LEASE, Worker};
+use crate::{
+    clock,
+    domain::fault::{Fault, FaultClass},
+    engine::store::{Conflict, Lease, Recorded, StepRecord, StoreError},
+};
+
+impl Worker {
+    /// Runs `step` for at most `timeout` while the lease is renewed. A panic inside is a fault of the step.
+    pub(super) async fn hold<T>(
+        &self,
+        lease: &Lease,
+        timeout: Duration,
+        step: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<Result<T, Fault>, LetGo> {
+        let bounded = async {
+            match tokio::time::timeout(timeout, AssertUnwindSafe(step).catch_unwind()).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(panic)) => Err(Fault::new(FaultClass::Unknown, panic_text(&*panic))),
+                Err(_) => Err(Fault::new(
+                    FaultClass::Timeout,
+                    format!("the step was stopped after its {:.1} s", timeout.as_secs_f64()),
+                )),
+            }
+        };
+        tokio::select! {
+            biased;
+            result = bounded => Ok(result),
+            lost = self.keep(lease) => Err(lost),
+        }
+    }
+
+    /// Renews the lease for ever; answers only when it is lost.
+    async fn keep(&self, lease: &Lease) -> LetGo {
+        let mut renewed = clock::instant();
+        loop {
+            clock::sleep(self.config.lease / RENEWALS_PER_LEASE).await;
+            match self.store.renew(std::slice::from_ref(lease), self.config.lease).await {
+                Ok(lost) if lost.is_empty() => renewed = clock::instant(),
+                Ok(_) => return LetGo::Fenced,
+                Err(error) if clock::instant().saturating_duration_since(renewed) >= self.config.lease => {
+                    return LetGo::Store(error);
+                }
+                Err(error) => tracing::warn!(%error, "lease not renewed yet"),
+            }
+        }
+    }
+
+    /// Records under the lease; a busy database is asked again for as long as the lease lasts.
+    pub(super) async fn record(&self, record: &StepRecord) -> Result<Result<Recorded, Conflict>, LetGo> {
+        let began = clock::instant();
+        loop {
+            let error = match self.store.record(std::slice::from_ref(record), self.config.lease).await {
+                Ok(mut answers) => {
+                    return Ok(answers.pop().expect("one record is answered once"));
+                }
+                Err(error) => error,
+            };
+            // After an unknown outcome the record is asked again: if it did happen, the lease moved on and fences it.
+            let again = matches!(
+                error,
+                StoreError::Busy { .. } | StoreError::Unreachable { .. } | StoreError::UnknownOutcome { .. }
+            );
+            if !again || clock::instant().saturating_duration_since(began) >= self.config.lease {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, "not recorded yet");
+            clock::sleep(self.config.poll.min(Duration::from_millis(250))).await;
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let said =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the step panicked: {}", said.unwrap_or("no message"))
+}
