@@ -1,0 +1,111 @@
+//! The last quarter of an hour of one process: what it counted, scrape by scrape. Holes stay holes.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use super::arithmetic::Counts;
+
+/// What was counted between two scrapes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// When the earlier scrape was.
+    pub from: Instant,
+    /// When the later one was; after `from`.
+    pub at: Instant,
+    /// By operation; one that is missing counted nothing.
+    pub counts: BTreeMap<String, Counts>,
+    /// Some series was seen for the first time and taken to have begun at 0.
+    pub estimated: bool,
+}
+
+impl Step {
+    /// How long it covers.
+    pub fn length(&self) -> Duration {
+        self.at.duration_since(self.from)
+    }
+}
+
+/// One operation over some of the latest steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Window {
+    /// What was counted.
+    pub counts: Counts,
+    /// The time the steps cover, without holes.
+    pub covered: Duration,
+    /// How many scrapes it stands on.
+    pub samples: usize,
+    /// Some of it is estimated: shown with "~".
+    pub estimated: bool,
+}
+
+impl Window {
+    /// First tries and retries per second.
+    pub fn rates(&self) -> (f64, f64) {
+        let seconds = self.covered.as_secs_f64();
+        if seconds > 0.0 {
+            (self.counts.first / seconds, self.counts.retries / seconds)
+        } else {
+            (0.0, 0.0)
+        }
+    }
+}
+
+/// The steps of one process, oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    steps: VecDeque<Step>,
+}
+
+impl History {
+    /// How far back it reaches.
+    pub const KEPT: Duration = Duration::from_secs(16 * 60);
+
+    /// Adds the latest step and forgets the oldest.
+    pub fn push(&mut self, step: Step) {
+        let newest = step.at;
+        self.steps.push_back(step);
+        while self.steps.front().is_some_and(|old| newest.duration_since(old.at) > Self::KEPT) {
+            self.steps.pop_front();
+        }
+    }
+
+    /// `operation` over the last `length` before `now`.
+    pub fn window(&self, operation: &str, now: Instant, length: Duration) -> Window {
+        let inside =
+            self.steps.iter().rev().take_while(|step| now.saturating_duration_since(step.at) < length);
+        let mut window = Window::default();
+        let mut later: Option<Instant> = None;
+        for step in inside {
+            // Every run of steps without a hole stands on one scrape more than it has steps.
+            window.samples += if later == Some(step.at) { 1 } else { 2 };
+            later = Some(step.from);
+            window.covered += step.length();
+            if let Some(counts) = step.counts.get(operation) {
+                window.counts += *counts;
+                window.estimated |= step.estimated;
+            }
+        }
+        window
+    }
+
+    /// First tries and retries per second at `instant`, all operations; `None` in a hole or outside.
+    pub fn rates_at(&self, instant: Instant) -> Option<(f64, f64)> {
+        let index = self.steps.partition_point(|step| step.at < instant);
+        let step = self.steps.get(index).filter(|step| step.from < instant)?;
+        let all: Counts = step.counts.values().copied().sum();
+        let seconds = step.length().as_secs_f64();
+        (seconds > 0.0).then(|| (all.first / seconds, all.retries / seconds))
+    }
+
+    /// Every operation seen.
+    pub fn operations(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().flat_map(|step| step.counts.keys().map(String::as_str))
+    }
+
+    /// When the first step begins and the last one ends.
+    pub fn span(&self) -> Option<(Instant, Instant)> {
+        Some((self.steps.front()?.from, self.steps.back()?.at))
+    }
+}

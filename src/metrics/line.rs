@@ -1,0 +1,179 @@
+//! One line of an exposition, taken apart with an eye on quotes. It knows neither numbers nor other lines.
+
+use std::borrow::Cow;
+
+use super::exposition::{Kind, Labels};
+
+/// What a line says.
+pub(super) enum Line<'a> {
+    /// Empty, or a comment.
+    Nothing,
+    /// `# TYPE`.
+    Type { name: Cow<'a, str>, kind: Kind },
+    /// A sample; its value is not looked at.
+    Sample { name: Cow<'a, str>, labels: Labels, value: &'a str, millis: Option<i64> },
+}
+
+/// Reads one line; `seconds` tells that timestamps are OpenMetrics' seconds and not milliseconds.
+pub(super) fn read(raw: &str, seconds: bool) -> Result<Line<'_>, &'static str> {
+    let line = raw.trim();
+    if line.is_empty() {
+        return Ok(Line::Nothing);
+    }
+    if let Some(comment) = line.strip_prefix('#') {
+        return Ok(declared(comment).unwrap_or(Line::Nothing));
+    }
+    let mut cursor = Cursor { rest: line };
+    let bare = cursor.take_while(|c| c != '{' && !c.is_whitespace());
+    if !bare.chars().all(is_name) || bare.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err("it does not begin with a metric's name");
+    }
+    cursor.skip_spaces();
+    let (quoted, labels) = if cursor.eat('{') { pairs(&mut cursor)? } else { (None, Vec::new()) };
+    let name = match (quoted, bare) {
+        (None, "") => return Err("it has no metric's name"),
+        (Some(_), name) if !name.is_empty() => return Err("it names the metric twice"),
+        (Some(name), _) => name,
+        (None, name) => Cow::Borrowed(name),
+    };
+    let (value, millis) = numbers(cursor.rest, seconds)?;
+    Ok(Line::Sample { name, labels: Labels::new(labels), value, millis })
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == ':'
+}
+
+fn declared(comment: &str) -> Option<Line<'_>> {
+    let rest = comment.trim_start().strip_prefix("TYPE")?;
+    let mut cursor = Cursor { rest: rest.strip_prefix([' ', '\t'])?.trim_start() };
+    let name = if cursor.eat('"') {
+        cursor.quoted().ok()?
+    } else {
+        Cow::Borrowed(cursor.take_while(|c| !c.is_whitespace()))
+    };
+    let kind = match cursor.rest.trim() {
+        "counter" => Kind::Counter,
+        "gauge" | "info" | "stateset" | "gaugehistogram" => Kind::Gauge,
+        "histogram" => Kind::Histogram,
+        "summary" => Kind::Summary,
+        _ => Kind::Untyped,
+    };
+    Some(Line::Type { name, kind })
+}
+
+/// The value and the timestamp; what follows a `#` is an exemplar.
+fn numbers(rest: &str, seconds: bool) -> Result<(&str, Option<i64>), &'static str> {
+    let mut words = rest.split('#').next().unwrap_or_default().split_whitespace();
+    let value = words.next().ok_or("it has no value")?;
+    let millis = match words.next() {
+        None => None,
+        Some(at) => {
+            let number: f64 = at.parse().map_err(|_| "its timestamp is not a number")?;
+            if !number.is_finite() {
+                return Err("its timestamp is not a number");
+            }
+            Some((if seconds { number * 1_000.0 } else { number }).round() as i64)
+        }
+    };
+    if words.next().is_some() {
+        return Err("it holds more than a value and a timestamp");
+    }
+    Ok((value, millis))
+}
+
+type Pairs<'a> = (Option<Cow<'a, str>>, Vec<(String, String)>);
+
+/// What stands between the braces: labels, and in front of them the metric's name if it is a quoted one.
+fn pairs<'a>(cursor: &mut Cursor<'a>) -> Result<Pairs<'a>, &'static str> {
+    let (mut metric, mut labels) = (None, Vec::<(String, String)>::new());
+    loop {
+        cursor.skip_spaces();
+        if cursor.eat('}') {
+            return Ok((metric, labels));
+        }
+        let quoted = cursor.eat('"');
+        let name =
+            if quoted { cursor.quoted()? } else { Cow::Borrowed(cursor.take_while(is_name)) };
+        cursor.skip_spaces();
+        if cursor.eat('=') {
+            cursor.skip_spaces();
+            if name.is_empty() {
+                return Err("a label has no name");
+            }
+            if !cursor.eat('"') {
+                return Err("a label's value is not in quotes");
+            }
+            let value = cursor.quoted()?;
+            if labels.iter().any(|(known, _)| *known == name) {
+                return Err("a label is given twice");
+            }
+            labels.push((name.into_owned(), value.into_owned()));
+        } else if quoted && metric.is_none() && labels.is_empty() {
+            metric = Some(name);
+        } else {
+            return Err("a label has no value");
+        }
+        cursor.skip_spaces();
+        if !cursor.eat(',') && !cursor.rest.starts_with('}') {
+            return Err("its labels are not closed");
+        }
+    }
+}
+
+struct Cursor<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Cursor<'a> {
+    fn eat(&mut self, c: char) -> bool {
+        self.rest.strip_prefix(c).map(|rest| self.rest = rest).is_some()
+    }
+
+    fn skip_spaces(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
+        let end = self.rest.find(|c| !wanted(c)).unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        taken
+    }
+
+    /// What stands before the closing quote, unescaped; the opening one is already eaten.
+    fn quoted(&mut self) -> Result<Cow<'a, str>, &'static str> {
+        let mut escaped = false;
+        for (at, c) in self.rest.char_indices() {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => {
+                    let inside = &self.rest[..at];
+                    self.rest = &self.rest[at + 1..];
+                    return Ok(unescaped(inside));
+                }
+                _ => {}
+            }
+        }
+        Err("a quote is not closed")
+    }
+}
+
+fn unescaped(inside: &str) -> Cow<'_, str> {
+    if !inside.contains('\\') {
+        return Cow::Borrowed(inside);
+    }
+    let mut out = String::with_capacity(inside.len());
+    let mut chars = inside.chars();
+    while let Some(c) = chars.next() {
+        let escaped = if c == '\\' { chars.next() } else { None };
+        match escaped {
+            None => out.push(c),
+            Some('n') => out.push('\n'),
+            Some(plain @ ('"' | '\\')) => out.push(plain),
+            Some(other) => out.extend(['\\', other]),
+        }
+    }
+    Cow::Owned(out)
+}

@@ -1,0 +1,96 @@
+//! A verdict in words: the proof, the callers, the levers. It decides nothing.
+
+use super::{
+    arithmetic::Counts,
+    signals::{Lever, VerdictKind},
+    source::Owner,
+};
+
+/// One caller's part in an operation's window.
+pub(super) struct Caller {
+    pub(super) name: String,
+    pub(super) owner: Option<Owner>,
+    pub(super) counts: Counts,
+    /// `None` where the source is silent.
+    pub(super) budget: Option<f64>,
+}
+
+/// What a capped caller may retry, as a share of its first tries.
+const CAP: f64 = 0.2;
+
+/// `2.7× load · 63 % of requests are retries · 2 % of retries help · budget 0`; what is not known is left out.
+pub(super) fn proof(callers: &[Caller]) -> String {
+    let all: Counts = callers.iter().map(|caller| caller.counts).sum();
+    let Some(ratio) = all.retry_ratio() else { return "no requests".to_owned() };
+    let mut parts = Vec::new();
+    if let Some(factor) = all.amplification() {
+        parts.push(format!("{factor:.1}× load"));
+    }
+    parts.push(format!("{} of requests are retries", percent(ratio)));
+    if let Some(share) = all.efficacy() {
+        parts.push(format!("{} of retries help", percent(share)));
+    }
+    if let Some(left) = budget(callers) {
+        parts.push(if left <= 0.0 { "budget 0".to_owned() } else { format!("budget {}", percent(left)) });
+    }
+    parts.join(" · ")
+}
+
+/// The smallest budget left among those who tell; 0 when somebody's retries were denied for it.
+fn budget(callers: &[Caller]) -> Option<f64> {
+    if callers.iter().any(|caller| caller.counts.denied_by_budget > 0.0) {
+        return Some(0.0);
+    }
+    callers.iter().filter_map(|caller| caller.budget).min_by(f64::total_cmp)
+}
+
+/// Callers by their share of the retries beyond what `baseline` makes usual, largest first.
+pub(super) fn shares(callers: &[Caller], baseline: f64) -> Vec<(String, f64)> {
+    let usual = baseline.clamp(0.0, 0.9);
+    let excess: Vec<f64> = callers.iter().map(|caller| caller.counts.excess_retries(usual)).collect();
+    let all: f64 = excess.iter().sum();
+    let mut shares: Vec<(String, f64)> = callers
+        .iter()
+        .zip(excess)
+        .filter(|(_, excess)| *excess > 0.0)
+        .map(|(caller, excess)| (caller.name.clone(), excess / all))
+        .collect();
+    shares.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    shares
+}
+
+/// What would help, safest first, with the load it would leave.
+pub(super) fn levers(kind: VerdictKind, callers: &[Caller], baseline: f64) -> Vec<Lever> {
+    let advised = match kind {
+        VerdictKind::Storm | VerdictKind::Stuck | VerdictKind::Elevated => {
+            shares(callers, baseline).into_iter().find_map(|(name, _)| {
+                let worst = callers.iter().find(|caller| caller.name == name)?;
+                (worst.owner != Some(Owner::Ours)).then(|| capped(worst, callers))
+            })
+        }
+        VerdictKind::Recovering | VerdictKind::Calm | VerdictKind::Unknown => None,
+    };
+    let after = match kind {
+        VerdictKind::Storm | VerdictKind::Stuck => "replay letters once it is calm",
+        VerdictKind::Recovering => "replay letters a few at a time",
+        VerdictKind::Elevated | VerdictKind::Calm | VerdictKind::Unknown => return advised.into_iter().collect(),
+    };
+    advised.into_iter().chain([Lever { ours: true, text: after.into(), key: Some('R') }]).collect()
+}
+
+fn capped(worst: &Caller, callers: &[Caller]) -> Lever {
+    let all: Counts = callers.iter().map(|caller| caller.counts).sum();
+    let spared = (worst.counts.retries - CAP * worst.counts.first).max(0.0);
+    let left = Counts { retries: all.retries - spared, ..all }.amplification();
+    let effect = left.map_or_else(String::new, |factor| format!(" →{factor:.1}×"));
+    Lever { ours: false, text: format!("cap {}'s retries{effect}", worst.name).as_str().into(), key: None }
+}
+
+/// `63 %`; a trace of something is never shown as nothing.
+pub(super) fn percent(share: f64) -> String {
+    match share * 100.0 {
+        trace if trace > 0.0 && trace < 0.5 => "<1 %".to_owned(),
+        most if most < 100.0 && most > 99.5 => ">99 %".to_owned(),
+        points => format!("{points:.0} %"),
+    }
+}
