@@ -22,9 +22,11 @@ const SPAN: Duration = Duration::from_secs(15 * 60);
 
 /// The points, oldest first. A column ends the chart when a process that is expected to speak has not come that far.
 pub(super) fn points(drawn: &Drawn<'_>) -> Vec<Point> {
-    let spans: Vec<_> = drawn.processes.iter().filter_map(|(history, live)| Some((history.span()?, *live))).collect();
+    let spans: Vec<_> =
+        drawn.processes.iter().filter_map(|(history, live)| Some((history.span()?, *live))).collect();
     let Some(first) = spans.iter().map(|((from, _), _)| *from).min() else { return Vec::new() };
-    let last_of = |wanted: bool| spans.iter().filter(move |(_, live)| *live == wanted).map(|((_, at), _)| *at);
+    let last_of =
+        |wanted: bool| spans.iter().filter(move |(_, live)| *live == wanted).map(|((_, at), _)| *at);
     let Some(end) = last_of(true).min().or_else(|| last_of(false).max()) else { return Vec::new() };
     let (now, wall) = drawn.now;
     let begin = now.checked_sub(SPAN).map_or(first, |earliest| earliest.max(first));

@@ -44,11 +44,7 @@ impl Window {
     /// First tries and retries per second.
     pub fn rates(&self) -> (f64, f64) {
         let seconds = self.covered.as_secs_f64();
-        if seconds > 0.0 {
-            (self.counts.first / seconds, self.counts.retries / seconds)
-        } else {
-            (0.0, 0.0)
-        }
+        if seconds > 0.0 { (self.counts.first / seconds, self.counts.retries / seconds) } else { (0.0, 0.0) }
     }
 }
 

@@ -93,8 +93,7 @@ fn pairs<'a>(cursor: &mut Cursor<'a>) -> Result<Pairs<'a>, &'static str> {
             return Ok((metric, labels));
         }
         let quoted = cursor.eat('"');
-        let name =
-            if quoted { cursor.quoted()? } else { Cow::Borrowed(cursor.take_while(is_name)) };
+        let name = if quoted { cursor.quoted()? } else { Cow::Borrowed(cursor.take_while(is_name)) };
         cursor.skip_spaces();
         if cursor.eat('=') {
             cursor.skip_spaces();

@@ -53,7 +53,8 @@ impl Process {
         let mut readings = Vec::new();
         let mut budgets = BTreeMap::new();
         let mut circuits = BTreeMap::new();
-        for (sample, meanings) in preset.into_iter().flat_map(|p| samples.iter().map(move |s| (s, p.read(s)))) {
+        for (sample, meanings) in preset.into_iter().flat_map(|p| samples.iter().map(move |s| (s, p.read(s))))
+        {
             let mut counted = Vec::new();
             for (operation, role) in meanings {
                 match role {

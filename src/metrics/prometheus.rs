@@ -129,7 +129,9 @@ impl Prometheus {
 }
 
 fn misunderstood() -> ScrapeFault {
-    ScrapeFault("its answer is not one of Prometheus's API: give the server's base URL, http://host:9090".to_owned())
+    ScrapeFault(
+        "its answer is not one of Prometheus's API: give the server's base URL, http://host:9090".to_owned(),
+    )
 }
 
 #[derive(Deserialize)]

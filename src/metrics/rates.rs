@@ -99,13 +99,12 @@ impl Counters {
     }
 
     fn increases(&self, at: Instant, longest: Duration, readings: &[Reading]) -> Vec<Increase> {
-        let counted = readings.iter().enumerate().filter_map(|(index, reading)| {
-            match self.last.get(&reading.key) {
+        let counted =
+            readings.iter().enumerate().filter_map(|(index, reading)| match self.last.get(&reading.key) {
                 None => Some(Increase { index, by: reading.value.max(0.0), estimated: true }),
                 Some(last) if at.duration_since(last.at) > longest => None,
                 Some(last) => Some(Increase { index, by: increase(last, reading), estimated: false }),
-            }
-        });
+            });
         counted.collect()
     }
 }

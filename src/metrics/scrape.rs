@@ -27,7 +27,9 @@ pub enum BadTarget {
         reason: String,
     },
     /// Some other protocol.
-    #[error("a metrics URL begins with {scheme}: only http and https are spoken: write it as http://host:port/metrics")]
+    #[error(
+        "a metrics URL begins with {scheme}: only http and https are spoken: write it as http://host:port/metrics"
+    )]
     Scheme {
         /// What it begins with.
         scheme: String,
@@ -166,7 +168,9 @@ pub(super) async fn get(
     let whole = async {
         let response = request.send().await.map_err(|error| unsent(&error))?;
         if response.url().host_str() != url.host_str() {
-            return Err(ScrapeFault::new("it redirects to another host, which is not followed: give that URL"));
+            return Err(ScrapeFault::new(
+                "it redirects to another host, which is not followed: give that URL",
+            ));
         }
         let status = response.status();
         Ok(Answer { status, body: body(response).await? })
@@ -190,7 +194,9 @@ async fn body(mut response: Response) -> Result<String, ScrapeFault> {
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) if error.is_decode() => {
-                return Err(ScrapeFault::new("its answer could not be decompressed: it is damaged or cut short"));
+                return Err(ScrapeFault::new(
+                    "its answer could not be decompressed: it is damaged or cut short",
+                ));
             }
             Err(_) => return Err(ScrapeFault::new("its answer broke off in the middle")),
         }

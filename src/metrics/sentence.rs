@@ -73,7 +73,9 @@ pub(super) fn levers(kind: VerdictKind, callers: &[Caller], baseline: f64) -> Ve
     let after = match kind {
         VerdictKind::Storm | VerdictKind::Stuck => "replay letters once it is calm",
         VerdictKind::Recovering => "replay letters a few at a time",
-        VerdictKind::Elevated | VerdictKind::Calm | VerdictKind::Unknown => return advised.into_iter().collect(),
+        VerdictKind::Elevated | VerdictKind::Calm | VerdictKind::Unknown => {
+            return advised.into_iter().collect();
+        }
     };
     advised.into_iter().chain([Lever { ours: true, text: after.into(), key: Some('R') }]).collect()
 }

@@ -169,7 +169,13 @@ impl Judge {
     }
 
     /// Evaluates the window that ends with the scrape at `at`.
-    pub fn evaluate(&mut self, at: Instant, wall: DateTime<Utc>, counts: &Counts, rules: &Rules) -> VerdictKind {
+    pub fn evaluate(
+        &mut self,
+        at: Instant,
+        wall: DateTime<Utc>,
+        counts: &Counts,
+        rules: &Rules,
+    ) -> VerdictKind {
         let level = rules.level(counts, self.baseline());
         self.storms_running = if level == VerdictKind::Storm { self.storms_running + 1 } else { 0 };
         let wanted = match level {
@@ -190,10 +196,15 @@ impl Judge {
                 self.turn(wanted, wall);
             }
         }
-        if let (VerdictKind::Calm, VerdictKind::Calm, Some(ratio)) = (self.kind, level, counts.retry_ratio()) {
+        if let (VerdictKind::Calm, VerdictKind::Calm, Some(ratio)) = (self.kind, level, counts.retry_ratio())
+        {
             self.calm_ratios.push_back((at, ratio));
             let oldest = rules.scaled(rules.baseline_over);
-            while self.calm_ratios.front().is_some_and(|(then, _)| at.saturating_duration_since(*then) > oldest) {
+            while self
+                .calm_ratios
+                .front()
+                .is_some_and(|(then, _)| at.saturating_duration_since(*then) > oldest)
+            {
                 self.calm_ratios.pop_front();
             }
         }
