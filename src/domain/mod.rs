@@ -1,6 +1,6 @@
 //! The nouns: what the program talks about, with their words and their total transition tables.
 //!
-//! Knows std, serde, chrono and SHA-256, and nothing of databases, networks, screens, clocks or chance.
+//! Knows std, serde, chrono, SHA-256 and the Unicode tables, and nothing of databases, networks, screens, clocks or chance.
 
 pub mod action;
 pub mod attempt;
