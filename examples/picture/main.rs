@@ -25,7 +25,7 @@ use std::{
     env, fs,
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitCode, Stdio},
     time::Duration,
 };
 
@@ -35,7 +35,17 @@ use pty::Terminal;
 /// How long a screen must stay unchanged to count as whole, and how long that is waited for.
 const QUIET: (Duration, Duration) = (Duration::from_millis(120), Duration::from_secs(3));
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match take() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("picture: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn take() -> Result<()> {
     let mut arguments: Vec<String> = env::args().skip(1).collect();
     let Some(end) = arguments.iter().position(|argument| argument == "--") else {
         bail!("no program: write -- and the program after the steps, as in: --out a.png -- redrive demo")
@@ -68,8 +78,12 @@ fn main() -> Result<()> {
             "--palette" if value == "light" => palette = &svg::LIGHT,
             "--env" => {}
             "--limit" => limit = Duration::from_secs(value.parse().context("--limit wants whole seconds")?),
-            "--wait" => drop(terminal.wait_for(value, limit)),
-            "--gone" => drop(terminal.wait_gone(value, limit)),
+            "--wait" | "--gone" => {
+                let wanted = option == "--wait";
+                let what = format!("{option} {value:?}");
+                let seen = terminal.look_for(&what, limit, |screen| screen.contains(value) == wanted);
+                seen.map_err(anyhow::Error::msg)?;
+            }
             "--keys" => terminal.press(value),
             "--type" => terminal.type_text(value),
             "--out" => {

@@ -147,16 +147,25 @@ impl Terminal {
     /// Waits until `condition` holds for the screen, and returns that screen; panics with the screen otherwise.
     #[track_caller]
     pub(crate) fn wait_until(&self, what: &str, limit: Duration, condition: impl Fn(&str) -> bool) -> String {
+        self.look_for(what, limit, condition).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// As [`Self::wait_until`], but hands back what there is to say when `limit` has passed.
+    pub(crate) fn look_for(
+        &self,
+        what: &str,
+        limit: Duration,
+        condition: impl Fn(&str) -> bool,
+    ) -> Result<String, String> {
         let whole = |state: &State| state.closed || !state.parser.callbacks().drawing;
         let holds = |state: &State| whole(state) && condition(&state.text());
         let state = self.seen.wait_while(limit, |state| !state.closed && !holds(state));
         let screen = state.text();
-        if !holds(&state) {
-            let exit = state.exit.clone();
-            drop(state); // or dropping the terminal would meet a poisoned lock
-            panic!("waited {limit:?} for {what}; the program's exit: {exit:?}; its screen:\n{screen}");
+        if holds(&state) {
+            return Ok(screen);
         }
-        screen
+        let exit = state.exit.as_ref().map_or("still running".to_owned(), ToString::to_string);
+        Err(format!("waited {limit:?} for {what}; the program: {exit}; its screen:\n{screen}"))
     }
 
     /// Waits until the program has written `bytes`: for what is sent to the terminal but not drawn, as a copied text.
