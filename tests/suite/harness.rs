@@ -28,6 +28,16 @@ fn a_terminal_shows_what_a_program_draws_and_passes_keys_on() {
 }
 
 #[test]
+fn a_program_does_not_see_the_settings_of_whoever_runs_the_tests() {
+    let terminal = shell("env | cut -d= -f1 | sort | xargs; read -r _");
+    let screen = terminal.wait_for("TERM", LIMIT);
+    for name in crate::support::pty::settings_of_others() {
+        let name = name.to_string_lossy().into_owned();
+        assert!(!screen.split_whitespace().any(|seen| seen == name), "{name} in\n{screen}");
+    }
+}
+
+#[test]
 fn a_terminal_tells_its_size_and_changes_it() {
     let mut terminal = shell("while read -r _; do stty size; done");
     terminal.press("Enter");

@@ -61,9 +61,8 @@ impl vt100::Callbacks for Frames {
 pub(crate) fn settings_of_others() -> impl Iterator<Item = OsString> {
     std::env::vars_os().map(|(name, _)| name).filter(|name| {
         let name = name.to_string_lossy();
-        name.starts_with("REDRIVE_")
-            || name.starts_with("LC_")
-            || ["DATABASE_URL", "NO_COLOR"].contains(&&*name)
+        let others = ["DATABASE_URL", "NO_COLOR", "COLUMNS", "LINES", "RUST_BACKTRACE", "RUST_LOG"];
+        ["REDRIVE_", "LC_"].iter().any(|prefix| name.starts_with(prefix)) || others.contains(&&*name)
     })
 }
 
