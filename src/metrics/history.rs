@@ -1,7 +1,7 @@
 //! The last quarter of an hour of one process: what it counted, scrape by scrape. Holes stay holes.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -52,6 +52,7 @@ impl Window {
 #[derive(Debug, Clone, Default)]
 pub struct History {
     steps: VecDeque<Step>,
+    operations: BTreeSet<String>,
 }
 
 impl History {
@@ -61,6 +62,11 @@ impl History {
     /// Adds the latest step and forgets the oldest.
     pub fn push(&mut self, step: Step) {
         let newest = step.at;
+        for operation in
+            step.counts.keys().filter(|name| !self.operations.contains(*name)).cloned().collect::<Vec<_>>()
+        {
+            self.operations.insert(operation);
+        }
         self.steps.push_back(step);
         while self.steps.front().is_some_and(|old| newest.duration_since(old.at) > Self::KEPT) {
             self.steps.pop_front();
@@ -69,8 +75,8 @@ impl History {
 
     /// `operation` over the last `length` before `now`.
     pub fn window(&self, operation: &str, now: Instant, length: Duration) -> Window {
-        let inside =
-            self.steps.iter().rev().take_while(|step| now.saturating_duration_since(step.at) < length);
+        let past = self.steps.iter().rev().skip_while(|step| step.at > now);
+        let inside = past.take_while(|step| now.duration_since(step.at) < length);
         let mut window = Window::default();
         let mut later: Option<Instant> = None;
         for step in inside {
@@ -95,9 +101,9 @@ impl History {
         (seconds > 0.0).then(|| (all.first / seconds, all.retries / seconds))
     }
 
-    /// Every operation seen.
-    pub fn operations(&self) -> impl Iterator<Item = &str> {
-        self.steps.iter().flat_map(|step| step.counts.keys().map(String::as_str))
+    /// Every operation it ever counted.
+    pub fn operations(&self) -> &BTreeSet<String> {
+        &self.operations
     }
 
     /// When the first step begins and the last one ends.

@@ -15,6 +15,7 @@ pub mod export;
 pub mod exposition;
 pub mod history;
 mod hits;
+mod judgement;
 mod line;
 mod observer;
 mod process;

@@ -46,8 +46,16 @@ impl Process {
         }
     }
 
+    /// Whether what it exported at `at`, or later, is already taken.
+    pub(super) fn has_read(&self, at: Instant) -> bool {
+        self.counters.has_seen(at)
+    }
+
     /// Takes what it exported at `at`; tells whether that said anything new.
     pub(super) fn read(&mut self, at: Instant, samples: &[Sample]) -> bool {
+        if self.has_read(at) {
+            return false;
+        }
         let preset = Preset::of(samples);
         let mut roles: Vec<Vec<(&str, Role)>> = Vec::new();
         let mut readings = Vec::new();
@@ -76,9 +84,6 @@ impl Process {
             }
         }
         let round = self.counters.observe(at, self.interval, &readings);
-        if round == Round::Repeated {
-            return false;
-        }
         self.read_at = at;
         self.owner = preset.map(|preset| preset.owner).or(self.owner);
         self.budgets = budgets;

@@ -6,8 +6,8 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
@@ -24,7 +24,14 @@ use crate::clock;
 /// A Prometheus server, or one that speaks its API.
 pub struct Prometheus {
     url: Url,
-    warm: AtomicBool,
+    last: Mutex<Option<Last>>,
+}
+
+/// The last good answer: what decides how far back the next question reaches.
+#[derive(Clone, Copy)]
+struct Last {
+    at: Instant,
+    slowest: Duration,
 }
 
 /// What a server knows of the processes it scrapes.
@@ -47,6 +54,23 @@ pub struct Instance {
     pub scrapes: Vec<(DateTime<Utc>, Vec<Sample>)>,
 }
 
+impl Instances {
+    /// How many samples their last scrapes had.
+    pub fn samples(&self) -> usize {
+        self.all.iter().filter_map(|instance| instance.scrapes.last()).map(|(_, samples)| samples.len()).sum()
+    }
+
+    /// Each with its name on the screen: its job, followed by its address where the job has several instances.
+    pub fn named(&self) -> Vec<(&Instance, String)> {
+        let name = |one: &Instance| match self.all.iter().filter(|other| other.job == one.job).count() {
+            _ if one.job.is_empty() => one.instance.clone(),
+            1 => one.job.clone(),
+            _ => format!("{}/{}", one.job, one.instance),
+        };
+        self.all.iter().map(|one| (one, name(one))).collect()
+    }
+}
+
 impl Instance {
     /// How often it is scraped: the median distance between scrapes; `None` of fewer than two.
     pub fn interval(&self) -> Option<Duration> {
@@ -58,11 +82,11 @@ impl Instance {
     }
 }
 
-/// How much of the past the first question asks for: the whole chart.
-const FIRST_RANGE: Duration = Duration::from_secs(15 * 60);
+/// The furthest a question reaches back, and how far the first one does: the whole chart.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// How much the later ones ask for: enough for a few scrapes of the slowest usual interval.
-const LATER_RANGE: Duration = Duration::from_secs(5 * 60);
+/// The least a question reaches back.
+const SHORTEST: Duration = Duration::from_secs(30);
 
 impl Prometheus {
     /// Reads the server's base URL, `http://host:9090`, with or without a path prefix.
@@ -70,7 +94,7 @@ impl Prometheus {
     /// # Errors
     /// When it is no http or https URL.
     pub fn parse(url: &str) -> Result<Self, BadTarget> {
-        Ok(Self { url: scrape::checked(url)?, warm: AtomicBool::new(false) })
+        Ok(Self { url: scrape::checked(url)?, last: Mutex::new(None) })
     }
 
     /// Its URL without credentials.
@@ -83,18 +107,29 @@ impl Prometheus {
         format!("prometheus {}", scrape::host_and_port(&self.url))
     }
 
-    /// Asks for the samples of every metric some preset reads: the last 15 minutes the first time, then the last 5.
+    /// Asks for the samples of every metric some preset reads: the first time those of the last 15 minutes, then those
+    /// since the last answer.
     pub async fn fetch(&self, client: &Client) -> ScrapeResult {
-        let range = if self.warm.load(Ordering::Relaxed) { LATER_RANGE } else { FIRST_RANGE };
         let begun = clock::instant();
-        let outcome = self.ask(client, range).await;
-        self.warm.store(outcome.is_ok(), Ordering::Relaxed);
+        let outcome = self.ask(client, self.range(begun)).await;
+        if let Ok(instances) = &outcome {
+            let slowest = instances.all.iter().filter_map(Instance::interval).max().unwrap_or_default();
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Last { at: begun, slowest });
+        }
         ScrapeResult {
             name: self.name(),
             url: self.shown(),
             address: scrape::address(&scrape::host_and_port(&self.url)),
             took: clock::instant().duration_since(begun),
             outcome: outcome.map(Scraped::Instances),
+        }
+    }
+
+    /// Far enough back for what was missed, and for the interval of the slowest to show.
+    fn range(&self, now: Instant) -> Duration {
+        match *self.last.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => LONGEST,
+            Some(last) => (now.duration_since(last.at) + last.slowest * 4).clamp(SHORTEST, LONGEST),
         }
     }
 

@@ -77,6 +77,11 @@ impl Counters {
     /// How many intervals may pass between two rounds before the time between them is a hole.
     pub const GAP: f64 = 2.5;
 
+    /// Whether a round read at `at` would be no later than one it has taken.
+    pub fn has_seen(&self, at: Instant) -> bool {
+        self.round.is_some_and(|before| at <= before)
+    }
+
     /// Takes the round read at `at` from a target that is read every `interval`.
     pub fn observe(&mut self, at: Instant, interval: Duration, readings: &[Reading]) -> Round {
         let longest = interval.mul_f64(Self::GAP);

@@ -21,7 +21,7 @@ const CAP: f64 = 0.2;
 /// `2.7× load · 63 % of requests are retries · 2 % of retries help · budget 0`; what is not known is left out.
 pub(super) fn proof(callers: &[Caller]) -> String {
     let all: Counts = callers.iter().map(|caller| caller.counts).sum();
-    let Some(ratio) = all.retry_ratio() else { return "no requests".to_owned() };
+    let Some(ratio) = all.retry_ratio() else { return "no requests seen".to_owned() };
     let mut parts = Vec::new();
     if let Some(factor) = all.amplification() {
         parts.push(format!("{factor:.1}× load"));
@@ -34,6 +34,17 @@ pub(super) fn proof(callers: &[Caller]) -> String {
         parts.push(if left <= 0.0 { "budget 0".to_owned() } else { format!("budget {}", percent(left)) });
     }
     parts.join(" · ")
+}
+
+/// Why nothing can be said: of `targets` targets `silent` do not answer, the processes `stale` have fallen silent.
+pub(super) fn unknown(targets: usize, silent: usize, stale: &[&str], samples: usize) -> String {
+    match targets {
+        0 => "no metrics target is given: pass --metrics URL or --prometheus URL".to_owned(),
+        1 if silent == 1 => "the metrics target does not answer".to_owned(),
+        _ if silent == targets => format!("none of {targets} metrics targets answers"),
+        _ if !stale.is_empty() => format!("no fresh metrics from {}", stale.join(", ")),
+        _ => format!("too few scrapes yet: {samples} are needed to judge"),
+    }
 }
 
 /// The smallest budget left among those who tell; 0 when somebody's retries were denied for it.

@@ -2,4 +2,5 @@
 
 mod floors;
 mod harness;
+mod metrics;
 mod support;
