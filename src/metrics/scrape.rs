@@ -193,12 +193,10 @@ async fn body(mut response: Response) -> Result<String, ScrapeFault> {
             }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            Err(error) if error.is_decode() => {
-                return Err(ScrapeFault::new(
-                    "its answer could not be decompressed: it is damaged or cut short",
-                ));
+            Err(error) => {
+                let (_, cause) = causes(&error);
+                return Err(ScrapeFault::new(format!("its answer broke off or is damaged ({cause})")));
             }
-            Err(_) => return Err(ScrapeFault::new("its answer broke off in the middle")),
         }
     }
 }
@@ -216,17 +214,22 @@ pub(super) fn refused(status: StatusCode) -> ScrapeFault {
     })
 }
 
-/// The reason in words for a request that got no answer, without the URL.
-fn unsent(error: &reqwest::Error) -> ScrapeFault {
-    use std::error::Error as _;
+/// Whether a connection was refused, and the deepest cause: the outer ones repeat the URL.
+fn causes(error: &reqwest::Error) -> (bool, String) {
     let (mut refused, mut deepest) = (false, String::new());
-    let mut cause = error.source();
+    let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         let io = inner.downcast_ref::<std::io::Error>();
         refused |= io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused);
         deepest = inner.to_string();
         cause = inner.source();
     }
+    (refused, deepest)
+}
+
+/// The reason in words for a request that got no answer, without the URL.
+fn unsent(error: &reqwest::Error) -> ScrapeFault {
+    let (refused, deepest) = causes(error);
     ScrapeFault::new(match deepest.to_ascii_lowercase() {
         _ if refused => {
             "connection refused: nothing listens there: is the process up and the port right?".to_owned()

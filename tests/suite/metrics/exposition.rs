@@ -9,7 +9,7 @@ fn one(text: &str) -> Sample {
     let read = parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
     assert_eq!(read.warnings, [], "{text}");
     assert_eq!(read.samples.len(), 1, "{text}");
-    read.samples.into_iter().next().unwrap()
+    read.samples.into_iter().next().expect("one")
 }
 
 fn label(text: &str, name: &str) -> String {

@@ -16,8 +16,8 @@ use crate::support;
 
 async fn reason(routes: Router) -> String {
     let server = Server::start(routes).await;
-    let result = Prometheus::parse(&server.url("")).unwrap().fetch(&client()).await;
-    result.outcome.err().expect("a reason").to_string()
+    let result = Prometheus::parse(&server.url("")).expect("a good URL").fetch(&client()).await;
+    result.outcome.expect_err("a reason").to_string()
 }
 
 #[tokio::test]

@@ -20,11 +20,11 @@ const METRICS: &str = "# TYPE up gauge\nup 1\nbroken{\nhits_total 3\n";
 
 async fn ask(routes: Router, path: &str) -> ScrapeResult {
     let server = Server::start(routes).await;
-    scrape(&client(), &Target::parse(&server.url(path)).unwrap()).await
+    scrape(&client(), &Target::parse(&server.url(path)).expect("a good URL")).await
 }
 
 fn fault(result: ScrapeResult) -> String {
-    result.outcome.err().expect("a reason").to_string()
+    result.outcome.expect_err("a reason").to_string()
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn a_compressed_answer_is_read() {
 async fn a_damaged_compressed_answer_says_so() {
     let broken = get(async || ([(header::CONTENT_ENCODING, "gzip")], "this is not gzip"));
     let reason = fault(ask(Router::new().route("/metrics", broken), "").await);
-    assert!(reason.contains("decompressed"), "{reason}");
+    assert!(reason.contains("is damaged"), "{reason}");
 }
 
 #[tokio::test]

@@ -131,7 +131,7 @@ impl World {
 
     pub(super) fn passes(&mut self, time: Duration) {
         self.at += time;
-        self.wall += TimeDelta::from_std(time).unwrap();
+        self.wall += TimeDelta::from_std(time).expect("short");
     }
 
     /// One interval in which every process does its `traffic`, then a scrape of all.
