@@ -4,3 +4,4 @@ mod floors;
 mod harness;
 mod metrics;
 mod support;
+mod upstreams;
