@@ -3,7 +3,7 @@
 use super::{
     context::{Before, Context},
     derive,
-    github::{Github, Hook, Repository},
+    github::{Contents, Github, Hook, Repository},
     made::Made,
     notify::Notify,
     tfc::{Notification, Tfc},
@@ -153,14 +153,19 @@ impl Reading<'_> {
         if context.facts.is_some() {
             return Ok(());
         }
+        let remembered = context.selection.is_some();
         self.discover(context).await?;
-        let branch = self.repository(context).await?.default_branch.clone();
+        let files = match self.fetch(context).await {
+            // Chosen by an earlier state, before somebody changed the repository: look again.
+            Err(fault) if remembered && fault.http_status == Some(404) => {
+                context.selection = None;
+                self.discover(context).await?;
+                self.fetch(context).await?
+            }
+            files => files?,
+        };
         let (owner, name) = self.slug()?;
         let selection = context.selection.take().unwrap_or_default();
-        let mut files = Vec::with_capacity(selection.paths.len());
-        for path in &selection.paths {
-            files.push(self.clients.github.contents(self.calls, owner, name, path, &branch).await?);
-        }
         let slug = format!("{owner}/{name}");
         // Parsing megabytes from outside takes time, and a parser that panics must not take the worker along.
         let parsed = tokio::task::spawn_blocking(move || derive::extract(&slug, &files)).await;
@@ -176,6 +181,18 @@ impl Reading<'_> {
         }
         context.facts = Some(facts);
         Ok(())
+    }
+
+    async fn fetch(&self, context: &mut Context) -> Result<Vec<Contents>, Fault> {
+        let branch = self.repository(context).await?.default_branch.clone();
+        let (owner, name) = self.slug()?;
+        let paths =
+            context.selection.as_ref().map(|selection| selection.paths.as_slice()).unwrap_or_default();
+        let mut files = Vec::with_capacity(paths.len());
+        for path in paths {
+            files.push(self.clients.github.contents(self.calls, owner, name, path, &branch).await?);
+        }
+        Ok(files)
     }
 
     /// The catalog, from everything known.

@@ -1,5 +1,6 @@
 //! The specification. One binary, so that it links once.
 
+mod entities;
 mod floors;
 mod harness;
 mod metrics;

@@ -470,6 +470,17 @@ async fn a_repository_that_is_not_there_and_a_poisoned_one_fail_for_good_in_thei
 }
 
 #[tokio::test]
+async fn files_that_vanished_since_they_were_chosen_are_chosen_anew() {
+    let world = world().await;
+    let (pipeline, request) = (Pipeline::new(world.clients.clone()), request("payments"));
+    let mut context =
+        run(&pipeline, &request, State::Discovering, &json!({})).await.expect("it lists").context;
+    context["pipeline"]["selection"]["paths"] = json!(["gone.tf"]);
+    let done = run(&pipeline, &request, State::Registering, &context).await.expect("it looks again");
+    assert!(done.subtasks.len() > 3, "{:?}", done.subtasks);
+}
+
+#[tokio::test]
 async fn every_repository_of_the_demo_gives_a_catalog_that_hangs_together() {
     let world = world().await;
     let pipeline = Pipeline::new(world.clients.clone());

@@ -101,7 +101,7 @@ fn declared(input: &Input<'_>, entities: &[Entity], graph: &mut Graph) {
         let owned = !["group", "user"].iter().any(|kind| entity.kind.eq_ignore_ascii_case(kind));
         let owner = match text("owner") {
             Some(owner) => Reference::parse(owner, Some("group"), namespace),
-            None => Some(input.default_team()),
+            None => Some(Reference { namespace: namespace.to_owned(), ..input.default_team() }),
         };
         if let Some(group) = owner.as_ref().filter(|_| owned).and_then(|owner| graph.group(owner)) {
             graph.relate(&group, "ownerOf", &own);
@@ -234,6 +234,12 @@ impl Resources<'_> {
     }
 
     fn managed(&mut self, graph: &mut Graph) {
+        let calls = |block: &Block| {
+            let folder = local_folder(block)?;
+            Some(((block.folder.clone(), block.address.clone()), folder))
+        };
+        let called: BTreeMap<(String, String), String> =
+            self.input.facts.blocks.iter().filter_map(calls).collect();
         let mut seen = BTreeSet::new();
         for resource in self.input.managed {
             let address = without_indices(&resource.address);
@@ -244,7 +250,7 @@ impl Resources<'_> {
                 graph.notes.push(format!("resources of the workspace beyond {MAX_MANAGED} were left out"));
                 break;
             }
-            if self.known.contains_key(&(String::new(), address.clone())) {
+            if self.declares(&address, &called) {
                 continue;
             }
             let annotations = [("terraform.io/address", address.as_str())];
@@ -253,6 +259,17 @@ impl Resources<'_> {
             let module = module.and_then(|m| self.known.get(&(String::new(), format!("module.{m}"))));
             graph.relate(module.unwrap_or(&self.component), "dependsOn", &made);
         }
+    }
+
+    /// Whether a file declares the resource at `address`, followed through the modules that are folders here.
+    fn declares(&self, address: &str, called: &BTreeMap<(String, String), String>) -> bool {
+        let (mut folder, mut rest) = (String::new(), address);
+        while let Some(inner) = rest.strip_prefix("module.") {
+            let (module, inner) = inner.split_once('.').unwrap_or((inner, ""));
+            let Some(into) = called.get(&(folder, format!("module.{module}"))) else { return false };
+            (folder, rest) = (into.clone(), inner);
+        }
+        self.known.contains_key(&(folder, rest.to_owned()))
     }
 
     fn put(
@@ -296,7 +313,8 @@ fn local_folder(block: &Block) -> Option<String> {
             part => folder.push(part),
         }
     }
-    Some(folder.join("/"))
+    // A module that calls its own folder is not valid; following it would explain everything by itself.
+    Some(folder.join("/")).filter(|folder| *folder != block.folder)
 }
 
 /// `module.vpc["eu"].aws_subnet.a[0]` → `module.vpc.aws_subnet.a`.
@@ -336,6 +354,7 @@ mod tests {
         };
         assert_eq!(local_folder(&block("live/eu", "../../modules/vpc")).as_deref(), Some("modules/vpc"));
         assert_eq!(local_folder(&block("", "../elsewhere")), None);
+        assert_eq!(local_folder(&block("live", "./")), None);
         assert_eq!(local_folder(&block("", "hashicorp/consul/aws")), None);
     }
 }
