@@ -6,21 +6,21 @@
 //! OpenMetrics seconds for milliseconds and skips what it cannot read without a word. So every line is taken apart
 //! here and handed to it as `s{i="<index>"} <value> <milliseconds>`, a form it reads right.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
 use super::line::{self, Line};
 
-/// A metric's labels, sorted by name.
+/// A metric's labels, sorted by name. Shared, not copied: a target may have 100,000 series.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Labels(Vec<(String, String)>);
+pub struct Labels(Arc<[(String, String)]>);
 
 impl Labels {
     /// Labels from pairs in any order.
     pub fn new(mut pairs: Vec<(String, String)>) -> Self {
         pairs.sort();
-        Self(pairs)
+        Self(pairs.into())
     }
 
     /// The value of the label `name`.
@@ -114,12 +114,58 @@ pub enum NotAnExposition {
     },
 }
 
+/// How many lines `prometheus-parse` is handed at a time: it makes much of each.
+const BATCH: usize = 4_096;
+
+/// Lines taken apart that still lack their numbers.
+#[derive(Default)]
+struct Batch {
+    heads: Vec<Head>,
+    plain: Vec<String>,
+}
+
 /// A sample without its number.
-struct Head<'a> {
+struct Head {
     line: usize,
-    name: std::borrow::Cow<'a, str>,
+    name: String,
     labels: Labels,
     has_timestamp: bool,
+}
+
+impl Batch {
+    fn push(&mut self, head: Head, value: &str, millis: Option<i64>) {
+        let at = millis.map_or_else(String::new, |ms| ms.to_string());
+        self.plain.push(format!("s{{i=\"{}\"}} {value} {at}", self.heads.len()));
+        self.heads.push(head);
+    }
+
+    /// Lets `prometheus-parse` read the numbers, and joins them with their heads again.
+    fn empty_into(&mut self, found: &mut Exposition) {
+        let read = prometheus_parse::Scrape::parse_at(self.plain.drain(..).map(Ok), DateTime::UNIX_EPOCH)
+            .map(|scrape| scrape.samples)
+            .unwrap_or_default();
+        let mut numbers = read.into_iter().filter_map(|sample| {
+            let index: usize = sample.labels.get("i")?.parse().ok()?;
+            let prometheus_parse::Value::Untyped(value) = sample.value else { return None };
+            Some((index, value, sample.timestamp))
+        });
+        let mut next = numbers.next();
+        for (index, head) in self.heads.drain(..).enumerate() {
+            match next {
+                Some((at, value, timestamp)) if at == index => {
+                    next = numbers.next();
+                    found.samples.push(Sample {
+                        name: head.name,
+                        labels: head.labels,
+                        kind: Kind::Untyped,
+                        value,
+                        timestamp: head.has_timestamp.then_some(timestamp),
+                    });
+                }
+                _ => found.warn(head.line, "its value is not a number"),
+            }
+        }
+    }
 }
 
 /// Reads `text`. A line that cannot be read becomes a warning and the rest is kept; an empty text is an exposition
@@ -135,24 +181,29 @@ pub fn parse(text: &str) -> Result<Exposition, NotAnExposition> {
     let seconds = text.trim_end().ends_with("# EOF");
     let mut found = Exposition::default();
     let mut types: HashMap<String, Kind> = HashMap::new();
-    let mut heads: Vec<Head<'_>> = Vec::new();
-    let mut plain: Vec<String> = Vec::new();
+    let mut batch = Batch::default();
     for (index, raw) in text.lines().enumerate() {
-        let number = index + 1;
+        let line = index + 1;
         match line::read(raw, seconds) {
             Ok(Line::Nothing) => {}
             Ok(Line::Type { name, kind }) => {
                 types.insert(name.into_owned(), kind);
             }
             Ok(Line::Sample { name, labels, value, millis }) => {
-                let at = millis.map_or_else(String::new, |ms| ms.to_string());
-                plain.push(format!("s{{i=\"{}\"}} {value} {at}", heads.len()));
-                heads.push(Head { line: number, name, labels, has_timestamp: millis.is_some() });
+                let head = Head { line, name: name.into_owned(), labels, has_timestamp: millis.is_some() };
+                batch.push(head, value, millis);
+                if batch.heads.len() >= BATCH {
+                    batch.empty_into(&mut found);
+                }
             }
-            Err(reason) => found.warn(number, reason),
+            Err(reason) => found.warn(line, reason),
         }
     }
-    fill(&mut found, heads, plain, &types);
+    batch.empty_into(&mut found);
+    for sample in &mut found.samples {
+        sample.kind = kind_of(&sample.name, &types);
+    }
+    found.warnings.sort_by_key(|warning| warning.line);
     match found.warnings.first() {
         Some(first) if found.samples.is_empty() => Err(NotAnExposition::NoMetric {
             lines: found.unreadable,
@@ -161,35 +212,6 @@ pub fn parse(text: &str) -> Result<Exposition, NotAnExposition> {
         }),
         _ => Ok(found),
     }
-}
-
-/// Lets `prometheus-parse` read the numbers, and joins them with their heads again.
-fn fill(found: &mut Exposition, heads: Vec<Head<'_>>, plain: Vec<String>, types: &HashMap<String, Kind>) {
-    let read = prometheus_parse::Scrape::parse_at(plain.into_iter().map(Ok), DateTime::UNIX_EPOCH)
-        .map(|scrape| scrape.samples)
-        .unwrap_or_default();
-    let mut numbers = read.into_iter().filter_map(|sample| {
-        let index: usize = sample.labels.get("i")?.parse().ok()?;
-        let prometheus_parse::Value::Untyped(value) = sample.value else { return None };
-        Some((index, value, sample.timestamp))
-    });
-    let mut next = numbers.next();
-    for (index, head) in heads.into_iter().enumerate() {
-        match next {
-            Some((at, value, timestamp)) if at == index => {
-                next = numbers.next();
-                found.samples.push(Sample {
-                    kind: kind_of(&head.name, types),
-                    name: head.name.into_owned(),
-                    labels: head.labels,
-                    value,
-                    timestamp: head.has_timestamp.then_some(timestamp),
-                });
-            }
-            _ => found.warn(head.line, "its value is not a number"),
-        }
-    }
-    found.warnings.sort_by_key(|warning| warning.line);
 }
 
 /// The declared type of a sample, also where the declaration lacks the suffix the sample carries.

@@ -58,7 +58,7 @@ impl Bench {
 
     /// Whether a process's last word is too old to judge by.
     pub(super) fn is_stale(&self, process: &Process, now: Instant) -> bool {
-        process.is_stale(now, self.rules.scaled(self.rules.stale_after))
+        process.is_stale(now, self.rules.stale_after)
     }
 
     /// Every operation that somebody counts.

@@ -13,6 +13,12 @@ use super::{
     source::{Owner, Preset, Role},
 };
 
+/// How many operations of one process are told apart: a label with an id in it must not eat the memory.
+pub(super) const MAX_OPERATIONS: usize = 300;
+
+/// The rest of them together.
+pub(super) const OTHERS: &str = "other";
+
 /// What is known of one process.
 pub(super) struct Process {
     /// How it is called on the screen.
@@ -93,8 +99,10 @@ impl Process {
             for increase in increases {
                 step.estimated |= increase.estimated && increase.by > 0.0;
                 for (operation, role) in &roles[increase.index] {
-                    let counts = step.counts.entry((*operation).to_owned()).or_default();
-                    add(counts, *role, increase.by, preset);
+                    let known = self.history.operations();
+                    let full = known.len() >= MAX_OPERATIONS && !known.contains(*operation);
+                    let name = if full || step.counts.len() > MAX_OPERATIONS { OTHERS } else { operation };
+                    add(step.counts.entry(name.to_owned()).or_default(), *role, increase.by, preset);
                 }
             }
             self.history.push(step);

@@ -45,11 +45,11 @@ pub struct Rules {
     pub samples: usize,
     /// How far back calm windows make the baseline, before `time_factor`.
     pub baseline_over: Duration,
-    /// Data is stale after this, or two intervals, before `time_factor`.
+    /// Data is stale after this, or two intervals. Not scaled: a busy machine is slow in real time.
     pub stale_after: Duration,
     /// A process that said nothing for this long is forgotten.
     pub forgotten_after: Duration,
-    /// A demo runs faster than life: every window above is multiplied by this.
+    /// A demo runs faster than life: the windows are multiplied by this.
     pub time_factor: f64,
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use redrive::metrics::{
+    exposition,
+    scrape::Scraped,
     signals::VerdictKind::{self, Calm, Elevated, Storm, Unknown},
     verdict::Rules,
 };
@@ -264,4 +266,25 @@ fn every_word_has_its_severity() {
     ranked.sort_unstable();
     ranked.dedup();
     assert_eq!(ranked.len(), VerdictKind::ALL.len());
+}
+
+#[test]
+fn a_label_with_an_id_in_it_does_not_make_an_operation_of_every_id() {
+    let mut world = World::new(vec![Process::new("a", Style::Ours)]);
+    for round in 0..4 {
+        world.passes(INTERVAL);
+        let mut text = String::new();
+        for id in 0..5_000 {
+            let labels = format!("operation=\"get/{round}/{id}\",kind=\"first\",outcome=\"success\"");
+            text += &format!("redrive_attempts_total{{{labels}}} 1\n");
+        }
+        let mut scraped = world.processes[0].scraped();
+        scraped.outcome = Ok(Scraped::Exposition(exposition::parse(&text).unwrap()));
+        world.collector.observe(world.at, world.wall, vec![scraped]);
+    }
+    let signals = world.collector.signals();
+    assert!(signals.operations.len() < 1_000, "{}", signals.operations.len());
+    assert!(signals.operations.iter().any(|row| row.operation.as_str() == "other"));
+    let rate = signals.chart.last().unwrap().first.unwrap();
+    assert!((rate - 2_500.0).abs() < 1e-6, "nothing is left out of the sum: {rate}");
 }
