@@ -1,5 +1,7 @@
 //! A small server on loopback whose answers are told, and a client to ask it with.
 
+use std::time::Duration;
+
 use axum::Router;
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -23,15 +25,6 @@ impl Server {
     }
 }
 
-/// A client that needs no roots: everything here is plain http on loopback.
 pub(super) fn client() -> reqwest::Client {
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks TLS")
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let stay = reqwest::redirect::Policy::none();
-    let built = reqwest::Client::builder().tls_backend_preconfigured(tls).redirect(stay).no_proxy().build();
-    built.expect("a client")
+    redrive::http::client(Duration::from_secs(30)).expect("a client")
 }
