@@ -16,8 +16,8 @@ pub struct Step {
     pub at: Instant,
     /// By operation; one that is missing counted nothing.
     pub counts: BTreeMap<String, Counts>,
-    /// Some series was seen for the first time and taken to have begun at 0.
-    pub estimated: bool,
+    /// Operations of which some series was seen for the first time and taken to have begun at 0.
+    pub estimated: BTreeSet<String>,
 }
 
 impl Step {
@@ -86,7 +86,7 @@ impl History {
             window.covered += step.length();
             if let Some(counts) = step.counts.get(operation) {
                 window.counts += *counts;
-                window.estimated |= step.estimated;
+                window.estimated |= step.estimated.contains(operation);
             }
         }
         window

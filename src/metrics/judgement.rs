@@ -74,11 +74,15 @@ impl Bench {
 
     /// What `process` has to do with `operation`, if anything.
     pub(super) fn caller(&self, process: &Process, now: Instant, operation: &str) -> Option<Caller> {
-        process.history.operations().contains(operation).then(|| Caller {
-            name: process.name.clone(),
-            owner: process.owner,
-            counts: self.window(process, now, operation).counts,
-            budget: process.budgets.get(operation).copied(),
+        process.history.operations().contains(operation).then(|| {
+            let window = self.window(process, now, operation);
+            Caller {
+                name: process.name.clone(),
+                owner: process.owner,
+                counts: window.counts,
+                estimated: window.estimated,
+                budget: process.budgets.get(operation).copied(),
+            }
         })
     }
 

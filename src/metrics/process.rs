@@ -1,7 +1,7 @@
 //! One watched process, whether it was scraped here or through a Prometheus server: samples in, history out.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -95,13 +95,15 @@ impl Process {
         self.budgets = budgets;
         self.circuits = circuits;
         if let Round::Counted { from, increases } = round {
-            let mut step = Step { from, at, counts: BTreeMap::new(), estimated: false };
+            let mut step = Step { from, at, counts: BTreeMap::new(), estimated: BTreeSet::new() };
             for increase in increases {
-                step.estimated |= increase.estimated && increase.by > 0.0;
                 for (operation, role) in &roles[increase.index] {
                     let known = self.history.operations();
                     let full = known.len() >= MAX_OPERATIONS && !known.contains(*operation);
                     let name = if full || step.counts.len() > MAX_OPERATIONS { OTHERS } else { operation };
+                    if increase.estimated && increase.by > 0.0 && !step.estimated.contains(name) {
+                        step.estimated.insert(name.to_owned());
+                    }
                     add(step.counts.entry(name.to_owned()).or_default(), *role, increase.by, preset);
                 }
             }

@@ -11,6 +11,8 @@ pub(super) struct Caller {
     pub(super) name: String,
     pub(super) owner: Option<Owner>,
     pub(super) counts: Counts,
+    /// Some series was new, and what it counted is taken to have begun at 0.
+    pub(super) estimated: bool,
     /// `None` where the source is silent.
     pub(super) budget: Option<f64>,
 }
@@ -24,7 +26,8 @@ pub(super) fn proof(callers: &[Caller]) -> String {
     let Some(ratio) = all.retry_ratio() else { return "no requests seen".to_owned() };
     let mut parts = Vec::new();
     if let Some(factor) = all.amplification() {
-        parts.push(format!("{factor:.1}× load"));
+        let about = if callers.iter().any(|caller| caller.estimated) { "~" } else { "" };
+        parts.push(format!("{about}{factor:.1}× load"));
     }
     parts.push(format!("{} of requests are retries", percent(ratio)));
     if let Some(share) = all.efficacy() {

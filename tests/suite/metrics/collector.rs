@@ -50,6 +50,38 @@ fn a_storm_rises_out_of_calm_and_the_sentence_proves_it() {
 }
 
 #[test]
+fn nobody_is_advised_about_a_process_of_ours() {
+    let mut world = World::new(vec![Process::new("worker-a", Style::Ours)]);
+    world.run(20, &[Traffic::STORM]);
+    let levers = world.collector.signals().verdict.levers;
+    assert!(levers.iter().all(|lever| lever.ours), "{levers:?}");
+    assert!(!levers.is_empty());
+}
+
+#[test]
+fn what_a_new_series_counted_is_marked_as_about() {
+    let mut world = World::new(vec![Process::new("worker-a", Style::Ours)]);
+    let sentences: Vec<String> = (1..=40_i32)
+        .map(|round| {
+            world.passes(INTERVAL);
+            let line = |kind: &str, count: i32| {
+                let labels = format!("operation=\"{HOOK}\",kind=\"{kind}\",outcome=\"success\"");
+                format!("redrive_attempts_total{{{labels}}} {count}\n")
+            };
+            let retries = if round < 6 { String::new() } else { line("retry", round - 5) };
+            let mut scraped = world.processes[0].scraped();
+            scraped.outcome =
+                Ok(Scraped::Exposition(exposition::parse(&(line("first", round * 9) + &retries)).unwrap()));
+            world.collector.observe(world.at, world.wall, vec![scraped]);
+            world.collector.signals().verdict.sentence.as_str().to_owned()
+        })
+        .collect();
+    assert!(sentences[4].starts_with("1.0× load"), "{}", sentences[4]);
+    assert!(sentences[6].starts_with("~1."), "{}", sentences[6]);
+    assert!(sentences[39].starts_with("1.1× load"), "after a window it is exact: {}", sentences[39]);
+}
+
+#[test]
 fn the_verdict_tells_since_when() {
     let mut world = two_callers();
     world.run(40, &[Traffic::CALM; 2]);
