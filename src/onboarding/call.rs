@@ -95,7 +95,8 @@ impl Call {
         match serde_json::from_slice(&answer.body) {
             Ok(value) => Ok((value, answer.headers)),
             Err(error) if error.is_data() => {
-                let message = format!("JSON of another shape than expected: {error}");
+                let message =
+                    format!("JSON of another shape than expected: {}", one_line(&error.to_string()));
                 Err(self.fault(FaultClass::Unknown, &message))
             }
             Err(_) => Err(self.fault(FaultClass::Unknown, "something that is not JSON: check its URL")),
@@ -225,13 +226,12 @@ fn reset(value: &str, now: DateTime<Utc>) -> Option<Duration> {
 /// `base` and `segments`, each escaped so that a name can never become a path of its own.
 ///
 /// # Errors
-/// A permanent fault of `operation` when `base` is not a URL.
+/// A permanent fault of `operation` when `base`, which is not repeated because it may hold a password, is not a URL.
 pub(super) fn url(base: &str, segments: &[&str], operation: &str) -> Result<Url, Fault> {
     let bad = || {
-        Fault::permanent(format!(
-            "the URL {base:?} in the settings cannot be used: expected something like https://api.github.com"
-        ))
-        .of(operation)
+        let text =
+            "the upstream's URL in the settings is not one: expected something like https://api.github.com";
+        Fault::permanent(text).of(operation)
     };
     let mut url = Url::parse(base).map_err(|_| bad())?;
     url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(segments);

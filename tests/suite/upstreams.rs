@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::{http::HeaderMap, response::Redirect, routing::get};
 use redrive::{
     config,
     demo::upstreams::{
@@ -29,6 +30,8 @@ use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
+
+use crate::support::wait;
 
 /// Stand-ins that run as long as the test, and clients that know them.
 struct World {
@@ -205,6 +208,10 @@ async fn a_rate_limit_passes_by_itself_although_it_is_a_403() {
     assert_eq!((fault.class, fault.http_status), (FaultClass::Transient, Some(403)));
     let wait = fault.retry_after.expect("GitHub said when").as_secs();
     assert!((50..=60).contains(&wait), "{wait} s");
+    world.trouble("tfc", Trouble::always(Mode::RateLimit));
+    let fault = world.clients.tfc.workspace(&world.calls, "ws-abc").await.expect_err("too often");
+    assert_eq!((fault.class, fault.http_status), (FaultClass::Transient, Some(429)));
+    assert_eq!(fault.retry_after, Some(Duration::from_millis(500)));
 }
 
 #[tokio::test]
@@ -348,6 +355,52 @@ async fn the_ledger_is_read_and_faults_are_set_over_http() {
     assert_eq!(wrong.expect("an answer").status(), 422);
     world.standing.faults.replace(BTreeMap::new());
     world.clients.github.repository(&world.calls, "acme", "payments").await.expect("it is over");
+}
+
+#[tokio::test]
+async fn the_stand_ins_end_when_told_even_while_a_caller_waits_for_an_answer() {
+    let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let standing =
+        Upstreams::start(any, Options::default(), &tasks, shutdown.clone()).await.expect("a free port");
+    let clients = Clients::new(&standing.settings()).expect("a client");
+    standing.faults.set("github.repository", Trouble::always(Mode::Hang));
+    let calls = calls();
+    let waiting = clients.github.repository(&calls, "acme", "payments");
+    let end = async {
+        wait::eventually("the request hangs", Duration::from_secs(10), async || {
+            (standing.faults.judged("github.repository") > 0).then_some(())
+        })
+        .await;
+        shutdown.cancel();
+    };
+    let (answer, ()) = tokio::join!(waiting, end);
+    assert_eq!(answer.expect_err("no answer comes").class, FaultClass::Transient);
+    tasks.close();
+    tokio::time::timeout(Duration::from_secs(10), tasks.wait()).await.expect("nothing is left running");
+}
+
+#[tokio::test]
+async fn a_redirect_is_followed_on_its_host_and_handed_back_when_it_leads_elsewhere() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let elsewhere = format!("http://localhost:{port}/there");
+    let app = axum::Router::new()
+        .route("/near", get(|| async { Redirect::temporary("/there") }))
+        .route("/far", get(move || async move { Redirect::temporary(&elsewhere) }))
+        .route(
+            "/there",
+            get(|headers: HeaderMap| async move {
+                headers["user-agent"].to_str().map(str::to_owned).ok().unwrap_or_default()
+            }),
+        );
+    let tasks = TaskTracker::new();
+    tasks.spawn(async move { axum::serve(listener, app).await });
+    let client = http::client(Duration::from_secs(5)).expect("a client");
+    let near = client.get(format!("http://127.0.0.1:{port}/near")).send().await.expect("an answer");
+    assert_eq!(near.text().await.expect("text"), concat!("redrive/", env!("CARGO_PKG_VERSION")));
+    let far = client.get(format!("http://127.0.0.1:{port}/far")).send().await.expect("an answer");
+    assert_eq!(far.status(), 307);
 }
 
 fn request(name: &str) -> Request {

@@ -47,6 +47,17 @@ pub(super) fn rate_limited() -> Response {
     answer
 }
 
+/// Terraform Cloud's 429, with its headers: 30 requests a second.
+pub(super) fn too_many_requests() -> Response {
+    let detail = "You have exceeded the API's rate limit.";
+    let mut answer = jsonapi_error(StatusCode::TOO_MANY_REQUESTS, "Too many requests", detail);
+    let headers = answer.headers_mut();
+    set(headers, "x-ratelimit-limit", "30");
+    set(headers, "x-ratelimit-remaining", "0");
+    set(headers, "x-ratelimit-reset", "0.5");
+    answer
+}
+
 /// A login page where an API answer was expected, with a status that claims success.
 pub(super) fn login_page() -> Response {
     let page =

@@ -36,6 +36,7 @@ async fn answered(standing: &Standing, operation: &'static str, request: Request
     let refusal = match mode {
         Mode::Unavailable => Some(failure(upstream, StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE)),
         Mode::Error => Some(failure(upstream, StatusCode::INTERNAL_SERVER_ERROR, "Server Error")),
+        Mode::RateLimit if upstream == "tfc" => Some(answer::too_many_requests()),
         Mode::RateLimit => Some(answer::rate_limited()),
         Mode::Html => Some(answer::login_page()),
         Mode::None | Mode::LostReply | Mode::Hang => unauthorized(standing, upstream, request.headers()),

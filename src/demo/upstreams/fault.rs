@@ -25,7 +25,7 @@ pub enum Mode {
     Unavailable,
     /// 500, nothing is done.
     Error,
-    /// 403 with an emptied rate limit, nothing is done.
+    /// An emptied rate limit, 403 at GitHub and 429 at Terraform Cloud; nothing is done.
     RateLimit,
     /// 200 with a login page, nothing is done.
     Html,
@@ -86,6 +86,7 @@ pub struct Faults(Mutex<Inner>);
 struct Inner {
     troubles: BTreeMap<String, Trouble>,
     queues: BTreeMap<String, Queue>,
+    judged: BTreeMap<String, u64>,
     random: Random,
 }
 
@@ -107,7 +108,7 @@ impl Faults {
     /// Nothing is wrong; chances follow `seed`.
     pub fn seeded(seed: u64) -> Self {
         let random = Random::seeded(seed);
-        Self(Mutex::new(Inner { troubles: BTreeMap::new(), queues: BTreeMap::new(), random }))
+        Self(Mutex::new(Inner::new(random)))
     }
 
     /// Makes `trouble` for `place`: an operation (`github.create_hook`) or an upstream (`github`).
@@ -136,6 +137,11 @@ impl Faults {
         self.locked(|inner| inner.troubles.clone())
     }
 
+    /// How many requests of `operation` have come in, those still waiting for their answer included.
+    pub fn judged(&self, operation: &str) -> u64 {
+        self.locked(|inner| inner.judged.get(operation).copied().unwrap_or_default())
+    }
+
     /// What happens to a request of `operation` that comes in now.
     pub(super) fn judge(&self, operation: &str) -> Verdict {
         let now = clock::instant();
@@ -149,8 +155,13 @@ impl Faults {
 }
 
 impl Inner {
+    fn new(random: Random) -> Self {
+        Self { troubles: BTreeMap::new(), queues: BTreeMap::new(), judged: BTreeMap::new(), random }
+    }
+
     fn judge(&mut self, operation: &str, now: Instant) -> Verdict {
         let upstream = operation.split('.').next().unwrap_or_default();
+        *self.judged.entry(operation.to_owned()).or_default() += 1;
         let mut verdict = Verdict { mode: Mode::None, latency: Duration::ZERO };
         for place in [operation, upstream] {
             let Some(trouble) = self.troubles.get_mut(place) else { continue };
@@ -195,7 +206,7 @@ mod tests {
     use super::*;
 
     fn inner() -> Inner {
-        Inner { troubles: BTreeMap::new(), queues: BTreeMap::new(), random: Random::seeded(7) }
+        Inner::new(Random::seeded(7))
     }
 
     #[test]
