@@ -16,6 +16,7 @@ mod call;
 pub mod context;
 pub mod derive;
 pub mod github;
+pub mod hook;
 mod jsonapi;
 pub mod made;
 pub mod notify;

@@ -3,7 +3,8 @@
 use super::{
     context::{Before, Context},
     derive,
-    github::{Contents, Github, Hook, Repository},
+    github::{Contents, Github, Repository},
+    hook::Hook,
     made::Made,
     notify::Notify,
     tfc::{Notification, Tfc},

@@ -22,7 +22,7 @@ use redrive::{
         workflow::{Step, Undone, Workflow},
     },
     http,
-    onboarding::{Clients, Pipeline, github::Hook, made::Made, notify::Announcement, tfc::Notification},
+    onboarding::{Clients, Pipeline, hook::Hook, made::Made, notify::Announcement, tfc::Notification},
     resilience::circuit::CircuitPolicy,
 };
 use serde_json::{Value, json};

@@ -11,6 +11,7 @@ mod generate;
 mod graph;
 mod name;
 mod reference;
+mod resources;
 mod select;
 mod terraform;
 
