@@ -1,1 +1,270 @@
-//! (being written)
+//! The dashboard: messages in, effects out, and the loop between.
+//!
+//! ```text
+//!  terminal ─▶ Msg::Key ──────┐
+//!  poll ─────▶ Msg::Snapshot ─┼─▶ update(&mut Model, Msg) ─▶ Vec<Effect> ─▶ engine, poll, terminal
+//!  answers ──▶ Msg::Done ─────┘          │
+//!                                        └─▶ view(&Model): only when something changed, at most 30 times a second
+//! ```
+//! Begin with [`keys`] (what can be asked), then `update` (what becomes of it). Knows nothing of SQL or HTTP, and acts
+//! only through [`Engine`].
+
+pub mod dialog;
+pub mod keys;
+pub mod layout;
+pub mod model;
+pub mod msg;
+mod runner;
+mod terminal;
+pub mod theme;
+pub mod update;
+pub mod view;
+pub mod widget;
+
+use std::{io, sync::Arc, time::Duration};
+
+use crossterm::event::EventStream;
+use futures_util::StreamExt as _;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Notify, mpsc, watch},
+    time::{Interval, MissedTickBehavior},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    model::{Model, Setting},
+    msg::{Effect, Msg},
+    runner::Runner,
+    terminal::{OnScreen, PanicGuard, Screen},
+    theme::Look,
+    update::update,
+};
+use crate::{
+    clock,
+    domain::text::SafeText,
+    engine::{Engine, reader::Query},
+    poll::Snapshot,
+};
+
+/// At most 30 drawings a second.
+const FRAME: Duration = Duration::from_millis(33);
+
+/// Answers that wait for the loop; senders wait when it is full.
+const ANSWERS: usize = 64;
+
+/// Everything the dashboard is connected to.
+pub struct Session {
+    /// The way to act. Its access says whether writes are offered.
+    pub engine: Engine,
+    /// Pictures.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// What the screen wants to look at; the poll reads it.
+    pub queries: watch::Sender<Query>,
+    /// Asks the poll to look now.
+    pub nudge: Arc<Notify>,
+    /// Who acts.
+    pub operator: String,
+    /// What this is a dashboard of: `demo · sqlite`.
+    pub title: String,
+    /// How often the poll looks: what is older than twice this, and 10 s, is stale.
+    pub interval: Duration,
+    /// Colours and characters.
+    pub look: Look,
+    /// Ends the dashboard from outside.
+    pub cancel: CancellationToken,
+    /// Owns the tasks that the dashboard starts.
+    pub tracker: TaskTracker,
+}
+
+/// Why the dashboard ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The operator asked.
+    Asked,
+    /// A signal; its number is [`Exit::code`] minus 128.
+    Signal(i32),
+    /// The terminal is gone.
+    TerminalGone,
+    /// The program around it ends.
+    Cancelled,
+}
+
+impl Exit {
+    /// The exit code a shell expects.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Asked | Self::Cancelled => 0,
+            Self::TerminalGone => 1,
+            Self::Signal(number) => u8::try_from(128 + number).unwrap_or(1),
+        }
+    }
+}
+
+/// Why there is no dashboard.
+#[derive(Debug, thiserror::Error)]
+pub enum TuiError {
+    /// It could not be taken over.
+    #[error(
+        "cannot take over the terminal: {0}; run redrive in a terminal, or use `redrive status` without one"
+    )]
+    Terminal(#[source] io::Error),
+    /// Signals could not be listened to.
+    #[error("cannot listen to signals: {0}")]
+    Signals(#[source] io::Error),
+}
+
+/// Shows the dashboard until the operator leaves or something ends it. The terminal is given back in any case.
+///
+/// # Errors
+/// When there is no terminal. A terminal that goes away later is an [`Exit`].
+pub async fn run(session: Session) -> Result<Exit, TuiError> {
+    // From here on a signal is answered by the loop.
+    let signals = Signals::listen().map_err(TuiError::Signals)?;
+    let (answers, answered) = mpsc::channel(ANSWERS);
+    let _guard = PanicGuard::set(answers.clone());
+    let screen = Screen::enter().map_err(TuiError::Terminal)?;
+    let size = screen.size().map_err(TuiError::Terminal)?;
+    let setting = Setting {
+        title: SafeText::new(&session.title),
+        operator: session.operator,
+        access: session.engine.access(),
+        interval: session.interval,
+    };
+    let ui = Ui {
+        model: Model::new(setting, session.look, size, clock::now()),
+        screen,
+        runner: Runner { engine: session.engine, answers, tracker: session.tracker },
+        queries: session.queries,
+        nudge: session.nudge,
+    };
+    Ok(OnScreen::new(ui.run(session.snapshots, answered, signals, session.cancel)).await)
+}
+
+struct Ui {
+    model: Model,
+    screen: Screen,
+    runner: Runner,
+    queries: watch::Sender<Query>,
+    nudge: Arc<Notify>,
+}
+
+impl Ui {
+    async fn run(
+        mut self,
+        mut snapshots: watch::Receiver<Arc<Snapshot>>,
+        mut answers: mpsc::Receiver<Msg>,
+        mut signals: Signals,
+        cancel: CancellationToken,
+    ) -> Exit {
+        let mut events = EventStream::new();
+        let mut seconds = every(Duration::from_secs(1));
+        let mut frames = every(FRAME);
+        let mut polled = true;
+        let first = Msg::Snapshot(snapshots.borrow_and_update().clone());
+        let mut changed = true;
+        if let Some(exit) = self.take(first) {
+            return exit;
+        }
+        loop {
+            let msg = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Exit::Cancelled,
+                number = signals.next() => return Exit::Signal(number),
+                event = events.next() => match event {
+                    // A terminal that cannot be read any more is gone.
+                    None | Some(Err(_)) => return Exit::TerminalGone,
+                    Some(Ok(event)) => terminal::msg(event),
+                },
+                Some(answer) = answers.recv() => Some(answer),
+                alive = snapshots.changed(), if polled => {
+                    polled = alive.is_ok();
+                    polled.then(|| Msg::Snapshot(snapshots.borrow_and_update().clone()))
+                }
+                _ = frames.tick(), if changed => {
+                    changed = false;
+                    if self.screen.draw(|frame| view::draw(&self.model, frame)).is_err() {
+                        return Exit::TerminalGone;
+                    }
+                    continue;
+                }
+                _ = seconds.tick() => Some(Msg::Tick(clock::now())),
+            };
+            let Some(msg) = msg else { continue };
+            changed = true;
+            if let Some(exit) = self.take(msg) {
+                return exit;
+            }
+        }
+    }
+
+    /// Takes one message in and does what it leads to.
+    fn take(&mut self, msg: Msg) -> Option<Exit> {
+        let mut effects = update(&mut self.model, Msg::Tick(clock::now()));
+        effects.extend(update(&mut self.model, msg));
+        effects.into_iter().find_map(|effect| self.perform(effect))
+    }
+
+    fn perform(&mut self, effect: Effect) -> Option<Exit> {
+        let done = match effect {
+            Effect::Look(query) => {
+                self.queries.send_replace(query);
+                self.nudge.notify_one();
+                Ok(())
+            }
+            Effect::Nudge => {
+                self.nudge.notify_one();
+                Ok(())
+            }
+            Effect::Preview(ticket, wish) => {
+                self.runner.preview(ticket, wish);
+                Ok(())
+            }
+            Effect::Submit(ticket, submission) => {
+                self.runner.submit(ticket, submission);
+                Ok(())
+            }
+            Effect::Match(ticket, query) => {
+                self.runner.every_match(ticket, query);
+                Ok(())
+            }
+            Effect::Repaint => self.screen.repaint(),
+            Effect::Copy(text) => self.screen.copy(&text),
+            Effect::Suspend => self.screen.suspend(),
+            Effect::Quit(exit) => return Some(exit),
+        };
+        done.is_err().then_some(Exit::TerminalGone)
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// The signals that end the dashboard.
+struct Signals([(Signal, i32); 4]);
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let on = |kind: SignalKind| Ok::<_, io::Error>((signal(kind)?, kind.as_raw_value()));
+        Ok(Self([
+            on(SignalKind::terminate())?,
+            on(SignalKind::interrupt())?,
+            on(SignalKind::hangup())?,
+            on(SignalKind::quit())?,
+        ]))
+    }
+
+    /// The number of the next one.
+    async fn next(&mut self) -> i32 {
+        let [term, int, hup, quit] = &mut self.0;
+        tokio::select! {
+            _ = term.0.recv() => term.1,
+            _ = int.0.recv() => int.1,
+            _ = hup.0.recv() => hup.1,
+            _ = quit.0.recv() => quit.1,
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! A dialog that shows what an action would do and asks for it to be confirmed, by the size of what it would do.
+//!
+//! It opens before its preview is there, with the focus on Cancel; keys typed ahead of the preview do nothing.
+
+use tui_input::Input;
+
+use super::{
+    layout,
+    msg::{Previewed, Ticket, Wish},
+    widget::text::{plural, wrap},
+};
+use crate::{
+    domain::{action::ActionKind, mask, text::SafeText},
+    engine::{
+        command::{Command, Elsewhere, LeftOut, Submission},
+        plan::{Plan, WillUndo},
+    },
+};
+
+/// Up to this many reversible items are confirmed by one key.
+pub const EASY: usize = 20;
+
+/// What an operator types to take over what others began.
+pub const TAKE_OVER: &str = "take over";
+
+/// How far it is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stage {
+    /// The preview is being read.
+    Reading,
+    /// The preview is there.
+    Ready(Previewed),
+    /// There is nothing to confirm, and why.
+    Refused(String),
+    /// It was asked and the reply was lost: asking again with the same key is safe.
+    Lost(Box<Submission>, String),
+}
+
+/// What confirms it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// `y`, or Tab and Enter.
+    Yes,
+    /// The number of items, typed.
+    Count(usize),
+    /// [`TAKE_OVER`], typed.
+    TakeOver,
+}
+
+/// What the keys go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Focus {
+    /// The way out.
+    Cancel,
+    /// The number or words to type.
+    Typed,
+    /// The way on.
+    Confirm,
+    /// Why.
+    Reason,
+}
+
+/// How a line of a dialog is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineTone {
+    /// What is acted on; never cut.
+    Target,
+    /// A fact.
+    Plain,
+    /// Read second.
+    Dim,
+    /// What is left out.
+    LeftOut,
+    /// A warning.
+    Warning,
+}
+
+/// One line, already of the dialog's width.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialogLine {
+    /// How it is meant.
+    pub tone: LineTone,
+    /// What it says.
+    pub text: String,
+}
+
+/// The dialog.
+#[derive(Debug, Clone)]
+pub struct Dialog {
+    /// Of its newest question.
+    pub ticket: Ticket,
+    /// What is asked.
+    pub kind: ActionKind,
+    /// What was selected.
+    pub wish: Wish,
+    /// The same in words.
+    pub scope: String,
+    /// What it does cannot be undone: the count is typed whatever it is.
+    pub irreversible: bool,
+    /// How far it is.
+    pub stage: Stage,
+    /// What the keys go to.
+    pub focus: Focus,
+    /// Why.
+    pub reason: Input,
+    /// The number or words typed.
+    pub typed: Input,
+    /// The first line of the details on the screen.
+    pub top: usize,
+    /// What was wrong with the last key.
+    pub complaint: Option<String>,
+}
+
+impl Dialog {
+    /// A dialog that waits for its preview.
+    pub fn new(ticket: Ticket, kind: ActionKind, wish: Wish, scope: String, irreversible: bool) -> Self {
+        Self {
+            ticket,
+            kind,
+            wish,
+            scope,
+            irreversible,
+            stage: Stage::Reading,
+            focus: Focus::Cancel,
+            reason: Input::default(),
+            typed: Input::default(),
+            top: 0,
+            complaint: None,
+        }
+    }
+
+    /// The plan, once it is there.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.stage {
+            Stage::Ready(previewed) => Some(&previewed.plan),
+            _ => None,
+        }
+    }
+
+    /// What confirms it; `None`: nothing would run.
+    pub fn need(&self) -> Option<Need> {
+        let Stage::Ready(Previewed { plan, command, .. }) = &self.stage else { return None };
+        let takes_over = matches!(
+            command,
+            Command::Resume { elsewhere: Elsewhere::TakeOver, .. }
+                | Command::RollBack { elsewhere: Elsewhere::TakeOver, .. }
+        );
+        match plan.will_run() {
+            0 => None,
+            _ if takes_over => Some(Need::TakeOver),
+            n if n > EASY || self.irreversible => Some(Need::Count(n)),
+            _ => Some(Need::Yes),
+        }
+    }
+
+    /// What can be in focus, in Tab's order.
+    pub fn order(&self) -> &'static [Focus] {
+        match (&self.stage, self.need()) {
+            (Stage::Lost(..), _) => &[Focus::Cancel, Focus::Confirm],
+            (_, None) => &[Focus::Cancel],
+            (_, Some(Need::Yes)) => &[Focus::Cancel, Focus::Confirm, Focus::Reason],
+            (_, Some(_)) => &[Focus::Cancel, Focus::Typed, Focus::Confirm, Focus::Reason],
+        }
+    }
+
+    /// What has to be typed, if anything.
+    pub fn to_type(&self) -> Option<String> {
+        match self.need()? {
+            Need::Yes => None,
+            Need::Count(n) => Some(n.to_string()),
+            Need::TakeOver => Some(TAKE_OVER.to_owned()),
+        }
+    }
+
+    /// Its question: `Replay dead letters?`.
+    pub fn title(&self) -> &'static str {
+        match self.kind {
+            ActionKind::Trigger => "Trigger an onboarding?",
+            ActionKind::Resume => "Resume?",
+            ActionKind::RollBack => "Roll back?",
+            ActionKind::Replay => "Replay?",
+        }
+    }
+
+    /// What the button says.
+    pub fn verb(&self) -> String {
+        if matches!(self.stage, Stage::Lost(..)) {
+            return "Ask again".to_owned();
+        }
+        let count = self.plan().map_or(0, Plan::will_run);
+        match self.kind {
+            ActionKind::Trigger => "Trigger".to_owned(),
+            ActionKind::Resume => format!("Resume {count}"),
+            ActionKind::RollBack => "Roll back".to_owned(),
+            ActionKind::Replay => format!("Replay {count}"),
+        }
+    }
+
+    /// What it acts on: never cut, never scrolled away.
+    pub fn target(&self, width: usize) -> Vec<DialogLine> {
+        let line =
+            |tone, text: &str| wrap(text, width).into_iter().map(move |text| DialogLine { tone, text });
+        let mut lines: Vec<DialogLine> = line(LineTone::Plain, &self.scope).collect();
+        if let Some(plan) = self.plan() {
+            if let [only] = plan.lines.as_slice() {
+                lines.extend(line(LineTone::Target, only.label.as_str()));
+                let id = SafeText::new(&only.id);
+                if id != only.label {
+                    lines.extend(line(LineTone::Target, id.as_str()));
+                }
+            }
+        }
+        lines
+    }
+
+    /// What it would do, line by line; scrolls.
+    pub fn details(&self, width: usize) -> Vec<DialogLine> {
+        let mut lines = Vec::new();
+        let mut say = |tone, text: &str| {
+            lines.extend(wrap(text, width).into_iter().map(|text| DialogLine { tone, text }));
+        };
+        match &self.stage {
+            Stage::Reading => say(LineTone::Dim, "reading what it would do …"),
+            Stage::Refused(why) => say(LineTone::Warning, why),
+            Stage::Lost(_, why) => {
+                say(LineTone::Warning, why);
+                say(
+                    LineTone::Plain,
+                    "Asking again is safe: it carries the same key, so it is applied once at most.",
+                );
+            }
+            Stage::Ready(Previewed { plan, .. }) => describe(plan, &mut say),
+        }
+        lines
+    }
+
+    /// Rows that are always there: the target, the inputs, the buttons, and the blank lines between.
+    pub fn fixed_rows(&self, width: usize) -> usize {
+        let inputs = usize::from(self.to_type().is_some()) + usize::from(self.need().is_some());
+        self.target(width).len() + inputs + usize::from(self.complaint.is_some()) + 3
+    }
+
+    /// Whether the terminal shows the whole target and at least one line of the details.
+    pub fn fits(&self, size: (u16, u16)) -> bool {
+        layout::fits(size) && self.fixed_rows(layout::dialog_columns(size)) < layout::dialog_rows(size)
+    }
+
+    /// Rows left for the details.
+    pub fn detail_rows(&self, size: (u16, u16)) -> usize {
+        layout::dialog_rows(size).saturating_sub(self.fixed_rows(layout::dialog_columns(size)))
+    }
+
+    /// Whether everything was left out only because others began it: one target, which can be taken over.
+    pub fn may_take_over(&self) -> bool {
+        matches!(self.plan().map(|plan| plan.lines.as_slice()),
+            Some([only]) if matches!(only.left_out, Some(LeftOut::Elsewhere { .. })))
+    }
+}
+
+fn describe(plan: &Plan, say: &mut impl FnMut(LineTone, &str)) {
+    let (selected, will_run) = (plan.lines.len(), plan.will_run());
+    if selected == 1 {
+        match plan.lines[0].left_out.as_ref() {
+            Some(why) => say(LineTone::Warning, &format!("left out: {why}")),
+            None => say(LineTone::Plain, "will run"),
+        }
+    } else {
+        say(LineTone::Plain, &format!("{selected} selected: {will_run} will run"));
+        for (why, count) in plan.left_out() {
+            say(LineTone::LeftOut, &format!("{count:>5} left out: {why}"));
+        }
+    }
+    for warning in &plan.warnings {
+        say(LineTone::Warning, &format!("! {}", mask::secrets(warning.as_str())));
+    }
+    if plan.kind == ActionKind::RollBack {
+        match plan.undo.len() {
+            0 => say(LineTone::Dim, "no compensation is recorded"),
+            n => say(LineTone::Plain, &format!("{n} {} in this order:", plural(n, "compensation"))),
+        }
+        for (place, undo) in plan.undo.iter().enumerate() {
+            let comes_to = match undo.will {
+                WillUndo::WillRun => "will run",
+                WillUndo::NothingToUndo => "nothing to undo",
+                WillUndo::AlreadyUndone => "already undone",
+                WillUndo::CircuitOpen => "circuit open: waits for it",
+            };
+            let tone = match undo.will {
+                WillUndo::WillRun => LineTone::Plain,
+                WillUndo::CircuitOpen => LineTone::Warning,
+                WillUndo::NothingToUndo | WillUndo::AlreadyUndone => LineTone::Dim,
+            };
+            let operation = SafeText::new(&undo.compensation.operation);
+            say(tone, &format!("{:>3}. {comes_to}: {operation} {}", place + 1, undo.compensation.name));
+        }
+    } else if selected > 1 {
+        say(LineTone::Dim, "what will run:");
+        for line in plan.lines.iter().filter(|line| line.left_out.is_none()).take(200) {
+            say(LineTone::Dim, &format!("  {}  {}", line.label, SafeText::new(&line.id)));
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The key table: the only source of lookup, hint line, `?` help, the README's table and read-only mode.
+//!
+//! Lower case never writes; every write is Shift and a letter, and always opens a preview.
+
+use std::fmt::Write as _;
+
+use super::{
+    model::{Place, View},
+    msg::Key,
+};
+
+/// What a key asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is said in words in the table below")]
+pub enum Action {
+    Down,
+    Up,
+    Top,
+    Bottom,
+    HalfDown,
+    HalfUp,
+    PageDown,
+    PageUp,
+    Enter,
+    Back,
+    Show(View),
+    NextView,
+    PrevView,
+    Filter,
+    CommandLine,
+    Help,
+    Mark,
+    MarkRange,
+    MarkAll,
+    Group,
+    Freeze,
+    Theme,
+    CopyId,
+    CopyCommand,
+    Refresh,
+    Suspend,
+    Quit,
+    Replay,
+    Resume,
+    RollBack,
+}
+
+/// Whether an action changes something outside the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only looks.
+    Looks,
+    /// Changes something, after a preview.
+    Writes,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    /// What it asks for.
+    pub action: Action,
+    /// The keys that ask for it; the first is the one shown in the hint line.
+    pub keys: &'static [Key],
+    /// Two or three words for the hint line.
+    pub label: &'static str,
+    /// One sentence for the help.
+    pub help: &'static str,
+    /// Where it does something; empty: everywhere.
+    pub places: &'static [Place],
+    /// Whether it changes something.
+    pub kind: Kind,
+    /// Rank in the hint line, smallest first; 0: not in it.
+    pub hint: u8,
+}
+
+const MARKABLE: &[Place] = &[Place::Onboardings, Place::Groups, Place::Letters];
+const FILTERABLE: &[Place] = &[Place::Onboardings, Place::Keys, Place::Groups, Place::Letters, Place::Audit];
+const WITH_ID: &[Place] = &[
+    Place::Onboardings,
+    Place::Keys,
+    Place::Groups,
+    Place::Letters,
+    Place::Circuits,
+    Place::Audit,
+    Place::OnboardingPage,
+    Place::KeyPage,
+    Place::LetterPage,
+];
+const OPENABLE: &[Place] = &[
+    Place::Onboardings,
+    Place::Keys,
+    Place::Groups,
+    Place::Letters,
+    Place::Circuits,
+    Place::KeyPage,
+    Place::LetterPage,
+];
+const ONBOARDING_BEHIND: &[Place] = &[
+    Place::Onboardings,
+    Place::Keys,
+    Place::Letters,
+    Place::OnboardingPage,
+    Place::KeyPage,
+    Place::LetterPage,
+];
+const REPLAYABLE: &[Place] = &[
+    Place::Pulse,
+    Place::Groups,
+    Place::Letters,
+    Place::LetterPage,
+    Place::OnboardingPage,
+    Place::Onboardings,
+];
+const RESUMABLE: &[Place] = &[
+    Place::Pulse,
+    Place::Onboardings,
+    Place::Keys,
+    Place::Letters,
+    Place::OnboardingPage,
+    Place::KeyPage,
+    Place::LetterPage,
+];
+
+const fn looks(
+    action: Action,
+    keys: &'static [Key],
+    label: &'static str,
+    help: &'static str,
+    places: &'static [Place],
+    hint: u8,
+) -> Binding {
+    Binding { action, keys, label, help, places, kind: Kind::Looks, hint }
+}
+
+const fn writes(
+    action: Action,
+    keys: &'static [Key],
+    label: &'static str,
+    help: &'static str,
+    places: &'static [Place],
+    hint: u8,
+) -> Binding {
+    Binding { action, keys, label, help, places, kind: Kind::Writes, hint }
+}
+
+/// Every key there is.
+#[rustfmt::skip]
+pub const TABLE: &[Binding] = &[
+    looks(Action::Down, &[Key::Char('j'), Key::Down], "down", "One row down.", &[], 0),
+    looks(Action::Up, &[Key::Char('k'), Key::Up], "up", "One row up.", &[], 0),
+    looks(Action::Top, &[Key::Char('g'), Key::Home], "top", "To the first row.", &[], 0),
+    looks(Action::Bottom, &[Key::Char('G'), Key::End], "bottom", "To the last row that was read.", &[], 0),
+    looks(Action::PageDown, &[Key::PageDown], "page down", "A page down.", &[], 0),
+    looks(Action::PageUp, &[Key::PageUp], "page up", "A page up.", &[], 0),
+    looks(Action::HalfDown, &[Key::Ctrl('d')], "half down", "Half a page down.", &[], 0),
+    looks(Action::HalfUp, &[Key::Ctrl('u')], "half up", "Half a page up.", &[], 0),
+    looks(Action::Enter, &[Key::Enter], "open", "Open the row; on a key or a letter, the onboarding behind it.", OPENABLE, 4),
+    looks(Action::Back, &[Key::Esc], "back", "Back: close, or clear the range, the filter, the marks, in this order.", &[], 0),
+    looks(Action::Show(View::Pulse), &[Key::Char('1')], "Pulse", "Pulse: what is wrong, where it comes from, what to do.", &[], 0),
+    looks(Action::Show(View::Onboardings), &[Key::Char('2')], "Onboardings", "Onboardings.", &[], 0),
+    looks(Action::Show(View::Keys), &[Key::Char('3')], "Keys", "Idempotency keys: why will it not retry?", &[], 0),
+    looks(Action::Show(View::Letters), &[Key::Char('4')], "Letters", "Dead letters, by error.", &[], 0),
+    looks(Action::Show(View::Circuits), &[Key::Char('5')], "Circuits", "Circuits: what is let through.", &[], 0),
+    looks(Action::Show(View::Audit), &[Key::Char('6')], "Audit", "Who did what.", &[], 0),
+    looks(Action::NextView, &[Key::Tab], "next", "The next screen.", &[], 0),
+    looks(Action::PrevView, &[Key::BackTab], "previous", "The screen before.", &[], 0),
+    looks(Action::Filter, &[Key::Char('/')], "filter", "Filter: field:value, !not, \"quotes\", free text over ids and errors. Fields: status state tenant repo error operation id operator.", FILTERABLE, 6),
+    looks(Action::CommandLine, &[Key::Char(':')], "command", "Command line; Tab completes.", &[], 9),
+    looks(Action::Help, &[Key::Char('?')], "help", "This page.", &[], 10),
+    looks(Action::Mark, &[Key::Char(' ')], "mark", "Mark the row, or take the mark off.", MARKABLE, 5),
+    looks(Action::MarkRange, &[Key::Char('V')], "range", "Begin a range; Space marks it.", MARKABLE, 0),
+    looks(Action::MarkAll, &[Key::Char('*')], "mark all", "Mark every row that matches, also those not on the screen; says how many.", MARKABLE, 0),
+    looks(Action::Group, &[Key::Char('z')], "group", "Letters by error, or one by one.", &[Place::Groups, Place::Letters], 7),
+    looks(Action::Freeze, &[Key::Char('f')], "freeze", "Hold the picture still, and let it go on.", &[], 8),
+    looks(Action::Theme, &[Key::Char('t')], "theme", "Dark or light.", &[], 0),
+    looks(Action::CopyId, &[Key::Char('y')], "copy id", "Copy the row's id to the clipboard (OSC 52).", WITH_ID, 0),
+    looks(Action::CopyCommand, &[Key::Char('Y')], "copy command", "Copy the command line that shows the same.", &[], 0),
+    looks(Action::Refresh, &[Key::Ctrl('r')], "refresh", "Read again now and paint everything anew.", &[], 0),
+    looks(Action::Suspend, &[Key::Ctrl('z')], "suspend", "Back to the shell until fg.", &[], 0),
+    looks(Action::Quit, &[Key::Char('q'), Key::Ctrl('c')], "quit", "Leave; replays go on in the engine.", &[], 0),
+    writes(Action::Replay, &[Key::Char('R')], "replay", "Replay dead letters: the marked ones, else the row's, its group's, or on Pulse all open ones.", REPLAYABLE, 1),
+    writes(Action::Resume, &[Key::Char('U')], "resume", "Resume onboardings from their checkpoint: the marked ones, else the row's, or on Pulse all failed ones.", RESUMABLE, 2),
+    writes(Action::RollBack, &[Key::Char('B')], "roll back", "Roll back the onboarding of the row: undo what it did, last first. One at a time.", ONBOARDING_BEHIND, 3),
+];
+
+impl Binding {
+    /// Whether it does something at `place`.
+    pub fn works_at(&self, place: Place) -> bool {
+        self.places.is_empty() || self.places.contains(&place)
+    }
+
+    /// Its keys as people read them: `j`, `Ctrl+D`, `Space`.
+    pub fn shown_keys(&self) -> String {
+        self.keys.iter().map(|key| shown(*key)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The binding of `key`, wherever it works.
+pub fn binding(key: Key) -> Option<&'static Binding> {
+    TABLE.iter().find(|binding| binding.keys.contains(&key))
+}
+
+/// The bindings that exist: without those that write when `read_only`.
+pub fn available(read_only: bool) -> impl Iterator<Item = &'static Binding> {
+    TABLE.iter().filter(move |binding| !read_only || binding.kind == Kind::Looks)
+}
+
+/// The key and label pairs of the hint line at `place`, most useful first.
+pub fn hints(place: Place, read_only: bool) -> Vec<(String, &'static str)> {
+    let mut found: Vec<_> = available(read_only).filter(|b| b.hint > 0 && b.works_at(place)).collect();
+    found.sort_by_key(|binding| binding.hint);
+    found.into_iter().map(|b| (shown(b.keys[0]), b.label)).collect()
+}
+
+/// A key as people read it.
+pub fn shown(key: Key) -> String {
+    match key {
+        Key::Char(' ') => "Space".to_owned(),
+        Key::Char(c) => c.to_string(),
+        Key::Ctrl(c) => format!("Ctrl+{}", c.to_ascii_uppercase()),
+        Key::Up => "↑".to_owned(),
+        Key::Down => "↓".to_owned(),
+        Key::Left => "←".to_owned(),
+        Key::Right => "→".to_owned(),
+        Key::PageUp => "PgUp".to_owned(),
+        Key::PageDown => "PgDn".to_owned(),
+        Key::BackTab => "Shift+Tab".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The table for the README.
+pub fn markdown() -> String {
+    let mut text = "| keys | what they do |\n| --- | --- |\n".to_owned();
+    for binding in TABLE {
+        let keys = binding.keys.iter().map(|key| format!("`{}`", shown(*key))).collect::<Vec<_>>().join(" ");
+        let opens = if binding.kind == Kind::Writes { " Opens a preview first." } else { "" };
+        let _ = writeln!(text, "| {keys} | {}{opens} |", binding.help);
+    }
+    text
+}

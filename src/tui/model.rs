@@ -1,0 +1,469 @@
+//! What the screen knows: the picture it shows, where the operator stands in it, and what is under way.
+//!
+//! Changed only by `update`; read by `view`. No clock, no I/O: `now` came with a message.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tui_input::Input;
+
+use super::{dialog::Dialog, layout, msg::Ticket, theme::Look};
+use crate::{
+    domain::{action::ActionKind, text::SafeText},
+    engine::{
+        Access,
+        filter::Filter,
+        reader::{Board, Detail, List, Page, Query, Rows},
+    },
+    poll::Snapshot,
+};
+
+/// The six screens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is said in words in the key table")]
+pub enum View {
+    Pulse,
+    Onboardings,
+    Keys,
+    Letters,
+    Circuits,
+    Audit,
+}
+
+impl View {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Pulse, Self::Onboardings, Self::Keys, Self::Letters, Self::Circuits, Self::Audit];
+
+    /// Its name on the tab.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pulse => "Pulse",
+            Self::Onboardings => "Onboardings",
+            Self::Keys => "Keys",
+            Self::Letters => "Letters",
+            Self::Circuits => "Circuits",
+            Self::Audit => "Audit",
+        }
+    }
+
+    /// Its place among the tabs.
+    pub fn index(self) -> usize {
+        Self::ALL.iter().position(|view| *view == self).unwrap_or_default()
+    }
+}
+
+/// Where keys are pressed: a list or a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is a screen or a page of the same name")]
+pub enum Place {
+    Pulse,
+    Onboardings,
+    Keys,
+    Groups,
+    Letters,
+    Circuits,
+    Audit,
+    OnboardingPage,
+    KeyPage,
+    LetterPage,
+}
+
+/// How letters are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LettersBy {
+    /// Groups by error.
+    #[default]
+    Error,
+    /// The letters of one group.
+    Group(String),
+    /// One by one.
+    One,
+}
+
+/// One row as the lists' logic sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowRef {
+    /// Its id, raw.
+    pub id: String,
+    /// What a command names; 0 where rows have none.
+    pub version: i64,
+}
+
+/// A list's cursor, marks and filter. They follow ids, not places.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListState {
+    /// The id under the cursor.
+    pub cursor: Option<String>,
+    /// Where that id was last seen, for when it goes away.
+    pub index: usize,
+    /// The first row on the screen.
+    pub top: usize,
+    /// Marked ids with the version they had then.
+    pub marks: BTreeMap<String, i64>,
+    /// Where a range begins.
+    pub range: Option<String>,
+    /// The filter as typed.
+    pub typed: String,
+    /// The same, read.
+    pub filter: Filter,
+    /// How many rows are asked for.
+    pub limit: u32,
+}
+
+/// A row's page that is open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenPage {
+    /// Which.
+    pub detail: Detail,
+    /// The first line on the screen.
+    pub top: usize,
+}
+
+/// What is being typed at the bottom line.
+#[derive(Debug, Clone, Default)]
+pub enum Entry {
+    /// Nothing.
+    #[default]
+    None,
+    /// A filter, and why it cannot be read.
+    Filter(Input, Option<String>),
+    /// A command, and why it cannot be obeyed.
+    Command(Input, Option<String>),
+}
+
+/// A row on which something was asked and not yet seen done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// Of the submission.
+    pub ticket: Ticket,
+    /// What was asked.
+    pub kind: ActionKind,
+    /// When the engine did it; it stays pending until a picture at least as new.
+    pub done_at: Option<DateTime<Utc>>,
+}
+
+/// How a message is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// It worked.
+    Good,
+    /// Worth knowing.
+    Note,
+    /// It did not work.
+    Bad,
+}
+
+/// A message above the hint line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Toast {
+    /// How it is meant.
+    pub tone: Tone,
+    /// What it says.
+    pub text: String,
+    /// Goes away by itself then; a key takes it away at once.
+    pub until: DateTime<Utc>,
+}
+
+/// A screen's fixed facts.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// `demo · sqlite`.
+    pub title: SafeText,
+    /// Who acts.
+    pub operator: String,
+    /// Whether anything may be changed.
+    pub access: Access,
+    /// How often the poll looks.
+    pub interval: Duration,
+}
+
+/// Everything the screen knows.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Fixed facts.
+    pub setting: Setting,
+    /// How it looks.
+    pub look: Look,
+    /// How late it is.
+    pub now: DateTime<Utc>,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// The picture shown.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// The newest picture, while the shown one is frozen.
+    pub held_back: Option<Arc<Snapshot>>,
+    /// Since when the picture is frozen.
+    pub frozen: Option<DateTime<Utc>>,
+    /// The screen shown.
+    pub view: View,
+    /// How letters are listed.
+    pub letters_by: LettersBy,
+    lists: BTreeMap<u8, ListState>,
+    /// Pages opened over the list, the last on top.
+    pub pages: Vec<OpenPage>,
+    /// What is being typed.
+    pub entry: Entry,
+    /// The first line of the help, while it is open.
+    pub help: Option<usize>,
+    /// The dialog that is open.
+    pub dialog: Option<Dialog>,
+    /// Dialogs whose submissions are on their way.
+    pub sent: Vec<(Ticket, Dialog)>,
+    /// Dialogs whose reply was lost and that could not be shown yet.
+    pub lost: VecDeque<Dialog>,
+    /// Rows on which something was asked, by id.
+    pub pending: BTreeMap<String, Pending>,
+    /// The question for every matching row that is on its way.
+    pub matching: Option<(Ticket, Place)>,
+    /// A message.
+    pub toast: Option<Toast>,
+    /// What was last looked at.
+    pub asked: Option<Query>,
+    tickets: u64,
+}
+
+impl Model {
+    /// An empty screen.
+    pub fn new(setting: Setting, look: Look, size: (u16, u16), now: DateTime<Utc>) -> Self {
+        Self {
+            setting,
+            look,
+            now,
+            size,
+            snapshot: None,
+            held_back: None,
+            frozen: None,
+            view: View::Pulse,
+            letters_by: LettersBy::default(),
+            lists: BTreeMap::new(),
+            pages: Vec::new(),
+            entry: Entry::None,
+            help: None,
+            dialog: None,
+            sent: Vec::new(),
+            lost: VecDeque::new(),
+            pending: BTreeMap::new(),
+            matching: None,
+            toast: None,
+            asked: None,
+            tickets: 0,
+        }
+    }
+
+    /// A number never given before.
+    pub fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// Whether nothing may be changed.
+    pub fn read_only(&self) -> bool {
+        self.setting.access == Access::ReadOnly
+    }
+
+    /// What the database held, once it answered.
+    pub fn board(&self) -> Option<&Board> {
+        self.snapshot.as_ref()?.board.as_deref()
+    }
+
+    /// Where keys are pressed now.
+    pub fn place(&self) -> Place {
+        match self.pages.last().map(|page| &page.detail) {
+            Some(Detail::Onboarding(_)) => Place::OnboardingPage,
+            Some(Detail::Key(_)) => Place::KeyPage,
+            Some(Detail::Letter(_)) => Place::LetterPage,
+            None => self.list_place(),
+        }
+    }
+
+    /// The list behind any page.
+    pub fn list_place(&self) -> Place {
+        match (self.view, &self.letters_by) {
+            (View::Pulse, _) => Place::Pulse,
+            (View::Onboardings, _) => Place::Onboardings,
+            (View::Keys, _) => Place::Keys,
+            (View::Letters, LettersBy::Error) => Place::Groups,
+            (View::Letters, _) => Place::Letters,
+            (View::Circuits, _) => Place::Circuits,
+            (View::Audit, _) => Place::Audit,
+        }
+    }
+
+    /// The state of the list behind any page.
+    pub fn list(&self) -> &ListState {
+        static EMPTY: ListState = ListState {
+            cursor: None,
+            index: 0,
+            top: 0,
+            marks: BTreeMap::new(),
+            range: None,
+            typed: String::new(),
+            filter: Filter { terms: Vec::new() },
+            limit: 0,
+        };
+        self.lists.get(&(self.list_place() as u8)).unwrap_or(&EMPTY)
+    }
+
+    /// The same, to change it.
+    pub fn list_mut(&mut self) -> &mut ListState {
+        self.lists.entry(self.list_place() as u8).or_default()
+    }
+
+    /// Forgets the letters' cursor, marks and filter: another group is shown.
+    pub fn forget_letters(&mut self) {
+        self.lists.remove(&(Place::Letters as u8));
+    }
+
+    /// What the screen wants to look at.
+    pub fn query(&self) -> Query {
+        let list = match (self.view, &self.letters_by) {
+            (View::Pulse | View::Circuits, _) => List::None,
+            (View::Onboardings, _) => List::Onboardings,
+            (View::Keys, _) => List::Keys,
+            (View::Letters, LettersBy::Error) => List::None,
+            (View::Letters, LettersBy::Group(group)) => List::Letters { group: Some(group.clone()) },
+            (View::Letters, LettersBy::One) => List::Letters { group: None },
+            (View::Audit, _) => List::Audit,
+        };
+        // Groups are filtered on the screen: the board holds all of them.
+        let filter = if list == List::None { Filter::default() } else { self.list().filter.clone() };
+        let detail = self.pages.last().map(|page| page.detail.clone());
+        Query { list, filter, after: None, limit: self.list().limit, detail }
+    }
+
+    /// The list's rows, when the picture shows this list under this filter.
+    pub fn listed(&self) -> Option<&Rows> {
+        let snapshot = self.snapshot.as_ref()?;
+        let wanted = self.query();
+        let same = snapshot.query.list == wanted.list && snapshot.query.filter == wanted.filter;
+        same.then(|| self.board().map(|board| &board.rows))?
+    }
+
+    /// The open page, when the picture shows it.
+    pub fn page(&self) -> Option<&Page> {
+        let detail = &self.pages.last()?.detail;
+        let snapshot = self.snapshot.as_ref()?;
+        let page = self.board()?.page.as_ref()?;
+        (snapshot.query.detail.as_ref() == Some(detail)).then_some(page)
+    }
+
+    /// The groups that match the filter.
+    pub fn groups(&self) -> Vec<&crate::engine::reader::LetterGroup> {
+        let filter = &self.list().filter;
+        self.board().map_or_else(Vec::new, |board| {
+            board.letter_groups.iter().filter(|group| group_matches(group, filter)).collect()
+        })
+    }
+
+    /// The list's rows as ids and versions.
+    pub fn rows(&self) -> Vec<RowRef> {
+        let row = |id: &str, version| RowRef { id: id.to_owned(), version };
+        match self.list_place() {
+            Place::Groups => self.groups().iter().map(|g| row(&g.fingerprint, 0)).collect(),
+            Place::Circuits => self
+                .board()
+                .map_or_else(Vec::new, |b| b.circuits.iter().map(|c| row(c.operation.as_str(), 0)).collect()),
+            _ => self.listed().map_or_else(Vec::new, rows_of),
+        }
+    }
+
+    /// Where the cursor is among `rows`: by id, else where the id was.
+    pub fn cursor_in(&self, rows: &[RowRef]) -> usize {
+        let list = self.list();
+        let by_id = list.cursor.as_ref().and_then(|id| rows.iter().position(|row| row.id == *id));
+        by_id.unwrap_or_else(|| list.index.min(rows.len().saturating_sub(1)))
+    }
+
+    /// How old the picture is, by the database's last answer.
+    pub fn age(&self) -> Option<TimeDelta> {
+        let last = self.snapshot.as_ref()?.database.last_ok?;
+        Some((self.now - last).max(TimeDelta::zero()))
+    }
+
+    /// How late it is by the database's clock, which dated its rows.
+    pub fn database_now(&self) -> DateTime<Utc> {
+        match (&self.snapshot, self.board()) {
+            (Some(snapshot), Some(board)) => {
+                // The board was read when the database last answered, which may be before the picture was made.
+                board.at
+                    + (self.now - snapshot.database.last_ok.unwrap_or(snapshot.at)).max(TimeDelta::zero())
+            }
+            _ => self.now,
+        }
+    }
+
+    /// Why the picture is not to be trusted, in words; `None` while it is live.
+    pub fn stale(&self) -> Option<String> {
+        let Some(snapshot) = &self.snapshot else { return Some("waiting for the first picture".to_owned()) };
+        if let Some(error) = snapshot.database.error.as_ref() {
+            return Some(crate::domain::mask::secrets(error.as_str()));
+        }
+        let Some(age) = self.age() else { return Some("the database has not answered yet".to_owned()) };
+        let limit = (self.setting.interval * 2).max(Duration::from_secs(10));
+        if age.to_std().unwrap_or_default() <= limit {
+            return None;
+        }
+        Some(match self.frozen {
+            Some(_) => "the picture is frozen: f lets it go on".to_owned(),
+            None => "nothing new from the database".to_owned(),
+        })
+    }
+
+    /// Shows a message for a while.
+    pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        let seconds = if tone == Tone::Bad { 30 } else { 10 };
+        self.toast = Some(Toast { tone, text: text.into(), until: self.now + TimeDelta::seconds(seconds) });
+    }
+
+    /// How many rows of a list fit.
+    pub fn list_height(&self) -> usize {
+        layout::list_rows(self.size, self.banner().is_some(), self.list_place())
+    }
+
+    /// The line between the tabs and the screen, when something is wrong with the picture.
+    pub fn banner(&self) -> Option<String> {
+        self.snapshot.as_ref()?;
+        let why = self.stale()?;
+        Some(match self.age() {
+            Some(age) => format!("stale for {}: {why}", super::widget::text::span(age)),
+            None => why,
+        })
+    }
+}
+
+/// Ids and versions of `rows`.
+pub fn rows_of(rows: &Rows) -> Vec<RowRef> {
+    let row = |id: &str, version| RowRef { id: id.to_owned(), version };
+    match rows {
+        Rows::None => Vec::new(),
+        Rows::Onboardings(rows) => rows.iter().map(|r| row(r.id.as_str(), r.version)).collect(),
+        Rows::Keys(rows) => rows.iter().map(|r| row(r.key.as_str(), 0)).collect(),
+        Rows::Letters(rows) => rows.iter().map(|r| row(r.id.as_str(), r.version)).collect(),
+        Rows::Audit(rows) => rows.iter().map(|r| row(r.id.as_str(), 0)).collect(),
+    }
+}
+
+fn group_matches(group: &crate::engine::reader::LetterGroup, filter: &Filter) -> bool {
+    use crate::engine::filter::Field;
+    let error = group.error.as_str().to_lowercase();
+    let operation = group.operation.as_ref().map(|o| o.as_str().to_lowercase()).unwrap_or_default();
+    filter.terms.iter().all(|term| {
+        let value = term.value.to_lowercase();
+        let holds = match term.field {
+            Some(Field::Error) => error.contains(&value),
+            Some(Field::Operation) => operation.contains(&value),
+            Some(Field::Id) => group.fingerprint.contains(&value),
+            // A group has no such column: it cannot be told apart by it.
+            Some(_) => return true,
+            None => {
+                error.contains(&value) || operation.contains(&value) || group.fingerprint.contains(&value)
+            }
+        };
+        holds != term.negated
+    })
+}

@@ -1,0 +1,186 @@
+//! The terminal taken over, and given back on every way out: normal, a panic, a signal, Ctrl+Z.
+//!
+//! Also the one place that turns the terminal library's events into the program's own.
+
+use std::{
+    cell::Cell,
+    future::Future,
+    io::{self, Stdout, Write as _},
+    panic,
+    pin::Pin,
+    process::{Command, Stdio},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use crossterm::{
+    clipboard::CopyToClipboard,
+    cursor::Show,
+    event::{
+        DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
+    },
+    execute,
+    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+};
+use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+use tokio::sync::mpsc;
+
+use super::msg::{Key, Msg};
+
+/// The screen while it is ours; given back when dropped.
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    /// Takes the terminal over.
+    pub(super) fn enter() -> io::Result<Self> {
+        take()?;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).inspect_err(|_| give_back())?;
+        Ok(Self { terminal })
+    }
+
+    /// Columns and rows.
+    pub(super) fn size(&self) -> io::Result<(u16, u16)> {
+        self.terminal.size().map(|size| (size.width, size.height))
+    }
+
+    /// Draws what changed.
+    pub(super) fn draw(&mut self, view: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.terminal.draw(view).map(drop)
+    }
+
+    /// Forgets what the terminal shows, so that the next drawing paints everything.
+    pub(super) fn repaint(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Puts `text` on the clipboard of the terminal's user, however far away (OSC 52).
+    pub(super) fn copy(&mut self, text: &str) -> io::Result<()> {
+        execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))
+    }
+
+    /// Gives the terminal back, stops the whole job as a shell expects, and takes it again after `fg`.
+    ///
+    /// The job, not the process: under `cargo run` the shell waits for cargo. Without a shell behind it the stop is
+    /// ignored by the system, and the screen comes straight back.
+    pub(super) fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        let stopped = Command::new("sh").args(["-c", "kill -TSTP 0"]).stdin(Stdio::null()).status();
+        take()?;
+        self.repaint()?;
+        stopped.map(drop)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn take() -> io::Result<()> {
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste).inspect_err(|_| give_back())
+}
+
+/// Safe to repeat. What fails here fails because the terminal is gone.
+fn give_back() {
+    let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+    let _ = disable_raw_mode();
+    let _ = io::stdout().flush();
+}
+
+thread_local! {
+    static DRAWS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A future whose panics are the screen's own: while it is polled, a panic gives the terminal back.
+pub(super) struct OnScreen<F>(Pin<Box<F>>);
+
+impl<F: Future> OnScreen<F> {
+    pub(super) fn new(future: F) -> Self {
+        Self(Box::pin(future))
+    }
+}
+
+impl<F: Future> Future for OnScreen<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        DRAWS.set(true);
+        let polled = self.0.as_mut().poll(context);
+        DRAWS.set(false);
+        polled
+    }
+}
+
+/// The hook that was there before; put back when dropped.
+pub(super) struct PanicGuard(Arc<dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync>);
+
+impl PanicGuard {
+    /// From now on a panic of the screen gives the terminal back first, and a panic elsewhere is told to the screen
+    /// by its place alone: its text may hold a payload.
+    pub(super) fn set(told: mpsc::Sender<Msg>) -> Self {
+        let before: Arc<dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync> = panic::take_hook().into();
+        let then = before.clone();
+        panic::set_hook(Box::new(move |info| {
+            if DRAWS.get() {
+                give_back();
+                then(info);
+            } else {
+                let place = info.location().map_or("an unknown place".to_owned(), ToString::to_string);
+                tracing::error!(%place, "a task panicked");
+                // A full queue has worse to tell.
+                let _ = told.try_send(Msg::Panicked(place));
+            }
+        }));
+        Self(before)
+    }
+}
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        // Hooks cannot be changed while unwinding.
+        if !std::thread::panicking() {
+            let before = self.0.clone();
+            panic::set_hook(Box::new(move |info| before(info)));
+        }
+    }
+}
+
+/// What an event means to the program, if anything.
+pub(super) fn msg(event: Event) -> Option<Msg> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => Some(Msg::Key(self::key(key))),
+        Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Resize(columns, rows) => Some(Msg::Resize(columns, rows)),
+        _ => None,
+    }
+}
+
+fn key(event: KeyEvent) -> Key {
+    let held = event.modifiers;
+    match event.code {
+        KeyCode::Char(c) if held.contains(KeyModifiers::CONTROL) => Key::Ctrl(c.to_ascii_lowercase()),
+        KeyCode::Char(_) if held.intersects(KeyModifiers::ALT | KeyModifiers::SUPER | KeyModifiers::META) => {
+            Key::Other
+        }
+        KeyCode::Char(c) => Key::Char(c),
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Esc,
+        KeyCode::Tab => Key::Tab,
+        KeyCode::BackTab => Key::BackTab,
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::Left => Key::Left,
+        KeyCode::Right => Key::Right,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Home => Key::Home,
+        KeyCode::End => Key::End,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::Delete => Key::Delete,
+        _ => Key::Other,
+    }
+}

@@ -1,0 +1,229 @@
+//! From a key to a wish: what `R`, `U` and `B` mean where the operator stands. Opens the dialog and asks for the preview.
+
+use crate::{
+    domain::{
+        action::ActionKind,
+        id::{LetterId, OnboardingId},
+        letter::LetterStatus,
+        onboarding::Status,
+        text::SafeText,
+    },
+    engine::{
+        command::{Elsewhere, Target},
+        filter::{Field, Filter, Term},
+        reader::{LetterRow, OnboardingRow, Page, Rows},
+    },
+    tui::{
+        dialog::Dialog,
+        model::{Model, Place, Tone},
+        msg::{Effect, Wish},
+        widget::text::plural,
+    },
+};
+
+use super::navigate::onboarding_here;
+
+/// `R`.
+pub(super) fn replay(model: &mut Model) -> Vec<Effect> {
+    let found = match model.place() {
+        Place::Pulse => Ok((Wish::ReplayAll, "every open dead letter".to_owned())),
+        Place::Groups => replay_groups(model),
+        Place::Letters => replay_letters(model),
+        Place::LetterPage => match model.page() {
+            Some(Page::Letter(page)) => {
+                Ok((Wish::Replay(vec![letter(&page.row)]), "this dead letter".to_owned()))
+            }
+            _ => Err("the letter is still being read"),
+        },
+        Place::OnboardingPage => match model.page() {
+            Some(Page::Onboarding(page)) => {
+                let open: Vec<_> =
+                    page.letters.iter().filter(|l| l.status == LetterStatus::Open).map(letter).collect();
+                match open.len() {
+                    0 => Err("it has no open dead letter: U resumes an onboarding without one"),
+                    _ => Ok((Wish::Replay(open), "the dead letter of this onboarding".to_owned())),
+                }
+            }
+            _ => Err("the onboarding is still being read"),
+        },
+        Place::Onboardings => {
+            let rows = chosen_onboardings(model);
+            let letters: Vec<_> = rows
+                .iter()
+                .filter_map(|row| row.letter.clone())
+                .map(|id| Target { id, seen: None })
+                .collect();
+            match letters.len() {
+                0 => Err("no open dead letter behind what is selected: U resumes an onboarding without one"),
+                n => Ok((
+                    Wish::Replay(letters),
+                    format!("the dead {} of {n} selected {}", plural(n, "letter"), plural(n, "onboarding")),
+                )),
+            }
+        }
+        _ => Err("there is nothing to replay here"),
+    };
+    open(model, ActionKind::Replay, found, false)
+}
+
+/// `U`.
+pub(super) fn resume(model: &mut Model) -> Vec<Effect> {
+    let failed =
+        Term { field: Some(Field::Status), value: Status::Failed.as_str().to_owned(), negated: false };
+    let found = match model.place() {
+        Place::Pulse => {
+            Ok((Wish::ResumeFailed(Filter { terms: vec![failed] }), "every failed onboarding".to_owned()))
+        }
+        Place::Onboardings if !model.list().marks.is_empty() => {
+            let targets: Vec<_> = marked(model);
+            let scope = format!("{} marked {}", targets.len(), plural(targets.len(), "onboarding"));
+            Ok((Wish::Resume(targets, Elsewhere::Leave), scope))
+        }
+        Place::Letters if !model.list().marks.is_empty() => {
+            let marks = &model.list().marks;
+            let mut ids: Vec<_> = letters(model)
+                .iter()
+                .filter(|l| marks.contains_key(l.id.as_str()))
+                .map(|l| l.onboarding.clone())
+                .collect();
+            ids.sort();
+            ids.dedup();
+            let scope =
+                format!("the {} behind the marked letters on the screen", plural(ids.len(), "onboarding"));
+            Ok((
+                Wish::Resume(ids.into_iter().map(|id| Target { id, seen: None }).collect(), Elsewhere::Leave),
+                scope,
+            ))
+        }
+        _ => match onboarding_here(model) {
+            Some((id, seen)) => {
+                Ok((Wish::Resume(vec![Target { id, seen }], Elsewhere::Leave), "this onboarding".to_owned()))
+            }
+            None => Err("no onboarding stands behind this"),
+        },
+    };
+    open(model, ActionKind::Resume, found, false)
+}
+
+/// `B`: always one, the one under the cursor.
+pub(super) fn roll_back(model: &mut Model) -> Vec<Effect> {
+    let mut irreversible = false;
+    let found = match onboarding_here(model) {
+        Some((id, seen)) => {
+            // Undoing what works, or what was not recorded by us, cannot be taken back.
+            irreversible = row_here(model, &id)
+                .is_some_and(|row| row.status == Status::Completed || row.phase.is_none());
+            let marked = model.list().marks.len();
+            let alone = if marked > 1 {
+                "this onboarding only: roll-backs go one at a time"
+            } else {
+                "this onboarding"
+            };
+            Ok((Wish::RollBack(Target { id, seen }, Elsewhere::Leave), alone.to_owned()))
+        }
+        None => Err("no onboarding stands behind this"),
+    };
+    open(model, ActionKind::RollBack, found, irreversible)
+}
+
+fn open(
+    model: &mut Model,
+    kind: ActionKind,
+    found: Result<(Wish, String), &str>,
+    irreversible: bool,
+) -> Vec<Effect> {
+    if let Some(why) = model.stale() {
+        model.say(Tone::Bad, format!("not on a stale picture: {why}"));
+        return Vec::new();
+    }
+    match found {
+        Err(why) => {
+            let why = why.to_owned();
+            model.say(Tone::Note, why);
+            Vec::new()
+        }
+        Ok((wish, scope)) => {
+            let ticket = model.ticket();
+            model.dialog = Some(Dialog::new(ticket, kind, wish.clone(), scope, irreversible));
+            vec![Effect::Preview(ticket, wish)]
+        }
+    }
+}
+
+fn replay_groups(model: &Model) -> Result<(Wish, String), &'static str> {
+    let marks = &model.list().marks;
+    if !marks.is_empty() {
+        let groups: Vec<_> = marks.keys().cloned().collect();
+        let scope =
+            format!("every open dead letter of {} marked {}", groups.len(), plural(groups.len(), "group"));
+        return Ok((Wish::ReplayGroups(groups), scope));
+    }
+    let cursor = model.list().cursor.clone().ok_or("there is no dead letter")?;
+    let groups = model.groups();
+    let group = groups.iter().find(|group| group.fingerprint == cursor).ok_or("there is no dead letter")?;
+    let error = crate::domain::mask::secrets(group.error.as_str());
+    Ok((Wish::ReplayGroups(vec![cursor]), format!("every open dead letter of the group: {error}")))
+}
+
+fn replay_letters(model: &Model) -> Result<(Wish, String), &'static str> {
+    if !model.list().marks.is_empty() {
+        let targets: Vec<Target<LetterId>> = marked(model);
+        let scope = format!("{} marked dead {}", targets.len(), plural(targets.len(), "letter"));
+        return Ok((Wish::Replay(targets), scope));
+    }
+    let cursor = model.list().cursor.as_deref().unwrap_or_default();
+    match letters(model).iter().find(|row| row.id.as_str() == cursor) {
+        Some(row) => Ok((Wish::Replay(vec![letter(row)]), "this dead letter".to_owned())),
+        None => Err("there is no dead letter"),
+    }
+}
+
+/// The marked ids with the versions they had when marked.
+fn marked<I: From<String>>(model: &Model) -> Vec<Target<I>> {
+    model
+        .list()
+        .marks
+        .iter()
+        .map(|(id, version)| Target { id: I::from(id.clone()), seen: Some(*version) })
+        .collect()
+}
+
+fn letter(row: &LetterRow) -> Target<LetterId> {
+    Target { id: row.id.clone(), seen: Some(row.version) }
+}
+
+fn letters(model: &Model) -> &[LetterRow] {
+    match model.listed() {
+        Some(Rows::Letters(rows)) => rows,
+        _ => &[],
+    }
+}
+
+fn onboardings(model: &Model) -> &[OnboardingRow] {
+    match model.listed() {
+        Some(Rows::Onboardings(rows)) => rows,
+        _ => &[],
+    }
+}
+
+fn chosen_onboardings(model: &Model) -> Vec<&OnboardingRow> {
+    let list = model.list();
+    let chosen = |row: &&OnboardingRow| match list.marks.is_empty() {
+        true => list.cursor.as_deref() == Some(row.id.as_str()),
+        false => list.marks.contains_key(row.id.as_str()),
+    };
+    onboardings(model).iter().filter(chosen).collect()
+}
+
+fn row_here<'a>(model: &'a Model, id: &OnboardingId) -> Option<&'a OnboardingRow> {
+    match model.page() {
+        Some(Page::Onboarding(page)) => Some(&page.row),
+        Some(Page::Key(page)) => page.onboarding.as_ref(),
+        _ => onboardings(model).iter().find(|row| row.id == *id),
+    }
+}
+
+/// The name of what `id` stands for, safe to show.
+pub(super) fn shown(id: &str) -> String {
+    SafeText::new(id).as_str().to_owned()
+}

@@ -1,0 +1,65 @@
+//! The clipboard: a row's id, or the command line that shows the same.
+
+use crate::{
+    engine::reader::Detail,
+    tui::{
+        model::{LettersBy, Model, Tone, View},
+        msg::Effect,
+    },
+};
+
+use super::action::shown;
+
+/// `y`.
+pub(super) fn id(model: &mut Model) -> Vec<Effect> {
+    let id = match model.pages.last().map(|page| &page.detail) {
+        Some(Detail::Onboarding(id)) => Some(id.0.clone()),
+        Some(Detail::Key(id)) => Some(id.0.clone()),
+        Some(Detail::Letter(id)) => Some(id.0.clone()),
+        None => model.list().cursor.clone(),
+    };
+    let Some(id) = id else { return Vec::new() };
+    copied(model, id)
+}
+
+/// `Y`.
+pub(super) fn command(model: &mut Model) -> Vec<Effect> {
+    let text = match model.pages.last().map(|page| &page.detail) {
+        Some(Detail::Onboarding(id)) => format!("redrive onboardings show {}", quoted(&id.0)),
+        Some(Detail::Key(id)) => format!("redrive keys show {}", quoted(&id.0)),
+        Some(Detail::Letter(id)) => format!("redrive letters show {}", quoted(&id.0)),
+        None => {
+            let mut text = match (model.view, &model.letters_by) {
+                (View::Pulse | View::Circuits, _) => "redrive status".to_owned(),
+                (View::Onboardings, _) => "redrive onboardings list".to_owned(),
+                (View::Keys, _) => "redrive keys list".to_owned(),
+                (View::Letters, LettersBy::Group(group)) => {
+                    format!("redrive letters list --group {}", quoted(group))
+                }
+                (View::Letters, _) => "redrive letters list".to_owned(),
+                (View::Audit, _) => "redrive audit list".to_owned(),
+            };
+            let typed = &model.list().typed;
+            if !typed.is_empty() {
+                text.push_str(&format!(" --filter {}", quoted(typed)));
+            }
+            text
+        }
+    };
+    copied(model, text)
+}
+
+fn copied(model: &mut Model, text: String) -> Vec<Effect> {
+    model.say(Tone::Note, format!("copied: {}", shown(&text)));
+    vec![Effect::Copy(text)]
+}
+
+/// Safe to paste into a POSIX shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '@');
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

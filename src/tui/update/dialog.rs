@@ -1,0 +1,163 @@
+//! Keys and previews of the open dialog.
+
+use tui_input::InputRequest;
+
+use crate::{
+    engine::{
+        command::{Command, Elsewhere, Refusal, Submission},
+        plan::Plan,
+    },
+    tui::{
+        dialog::{Dialog, Focus, Need, Stage},
+        layout,
+        model::{Model, Pending, Tone},
+        msg::{Effect, Key, Previewed, Ticket, Wish},
+    },
+};
+
+use super::entry::edit;
+
+/// The preview is there. A late one, of a dialog that was closed, finds nobody.
+pub(super) fn previewed(
+    model: &mut Model,
+    ticket: Ticket,
+    result: Result<Previewed, Refusal>,
+) -> Vec<Effect> {
+    let Some(dialog) = model.dialog.as_mut().filter(|dialog| dialog.ticket == ticket) else {
+        return Vec::new();
+    };
+    match result {
+        Err(refusal) => dialog.stage = Stage::Refused(refusal.to_string()),
+        Ok(previewed) => {
+            dialog.stage = Stage::Ready(previewed);
+            // One row that others began: shown again as a take-over, which has to be typed.
+            let wish = match dialog.wish.clone() {
+                Wish::Resume(targets, Elsewhere::Leave) => Wish::Resume(targets, Elsewhere::TakeOver),
+                Wish::RollBack(target, Elsewhere::Leave) => Wish::RollBack(target, Elsewhere::TakeOver),
+                _ => return Vec::new(),
+            };
+            if dialog.may_take_over() {
+                dialog.stage = Stage::Reading;
+                dialog.wish = wish.clone();
+                return vec![Effect::Preview(ticket, wish)];
+            }
+        }
+    }
+    Vec::new()
+}
+
+/// A key while a dialog is open.
+pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
+    let size = model.size;
+    let Some(dialog) = model.dialog.as_mut() else { return Vec::new() };
+    dialog.complaint = None;
+    match (key, dialog.focus) {
+        (Key::Esc, _) => return close(model),
+        (Key::Tab, _) => turn(dialog, 1),
+        (Key::BackTab, _) => turn(dialog, dialog.order().len() - 1),
+        (Key::Enter, Focus::Cancel) => return close(model),
+        (Key::Enter, Focus::Reason) => turn(dialog, 1),
+        (Key::Enter, Focus::Typed | Focus::Confirm) => return confirm(model),
+        (key, Focus::Reason) => edit(&mut dialog.reason, key),
+        (key, Focus::Typed) => edit(&mut dialog.typed, key),
+        (Key::Char('y'), _) if dialog.need() == Some(Need::Yes) => return confirm(model),
+        (Key::Char('n' | 'q'), _) => return close(model),
+        (Key::Char(digit @ '0'..='9'), _) if matches!(dialog.need(), Some(Need::Count(_))) => {
+            dialog.focus = Focus::Typed;
+            dialog.typed.handle(InputRequest::InsertChar(digit));
+        }
+        (Key::Char('j') | Key::Down, _) => scroll(dialog, size, 1),
+        (Key::Char('k') | Key::Up, _) => scroll(dialog, size, -1),
+        (Key::PageDown | Key::Ctrl('d'), _) => scroll(dialog, size, 8),
+        (Key::PageUp | Key::Ctrl('u'), _) => scroll(dialog, size, -8),
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn turn(dialog: &mut Dialog, by: usize) {
+    let order = dialog.order();
+    let at = order.iter().position(|focus| *focus == dialog.focus).unwrap_or_default();
+    dialog.focus = order[(at + by) % order.len()];
+}
+
+fn scroll(dialog: &mut Dialog, size: (u16, u16), by: isize) {
+    let lines = dialog.details(layout::dialog_columns(size)).len();
+    let last = lines.saturating_sub(dialog.detail_rows(size));
+    dialog.top = dialog.top.saturating_add_signed(by).min(last);
+}
+
+fn close(model: &mut Model) -> Vec<Effect> {
+    let closed = model.dialog.take();
+    if let Some(Dialog { stage: Stage::Lost(submission, _), ticket, .. }) = closed {
+        model.pending.retain(|_, pending| pending.ticket != ticket);
+        let action = super::action::shown(submission.action.as_str());
+        model.say(Tone::Note, format!("not known whether it was applied: look for {action} in 6 Audit"));
+    }
+    model.dialog = model.lost.pop_front();
+    vec![]
+}
+
+fn confirm(model: &mut Model) -> Vec<Effect> {
+    let stale = model.stale();
+    let size = model.size;
+    let Some(dialog) = model.dialog.as_mut() else { return Vec::new() };
+    if !dialog.fits(size) {
+        dialog.complaint = Some("enlarge the terminal: what this acts on does not fit".to_owned());
+        return Vec::new();
+    }
+    if let Stage::Lost(submission, _) = &dialog.stage {
+        let submission = (**submission).clone();
+        return send(model, submission);
+    }
+    if let (Some(wanted), typed) = (dialog.to_type(), dialog.typed.value().trim().to_lowercase()) {
+        if typed != wanted {
+            dialog.focus = Focus::Typed;
+            dialog.complaint = Some(format!("type {wanted} to confirm"));
+            return Vec::new();
+        }
+    }
+    if let Some(why) = stale {
+        dialog.complaint = Some(format!("not on a stale picture: {why}"));
+        return Vec::new();
+    }
+    let Stage::Ready(Previewed { action, command, plan }) = &dialog.stage else { return Vec::new() };
+    if plan.will_run() == 0 {
+        return Vec::new();
+    }
+    let reason = Some(dialog.reason.value().trim().to_owned()).filter(|reason| !reason.is_empty());
+    let submission = Submission {
+        action: action.clone(),
+        operator: model.setting.operator.clone(),
+        reason,
+        command: command.clone(),
+    };
+    send(model, submission)
+}
+
+fn send(model: &mut Model, submission: Submission) -> Vec<Effect> {
+    let ticket = model.ticket();
+    let Some(mut dialog) = model.dialog.take() else { return Vec::new() };
+    let ids = match (&submission.command, dialog.plan()) {
+        // Left-out rows stay as they are.
+        (_, Some(plan)) => running(plan),
+        (Command::Resume { onboardings, .. }, None) => onboardings.iter().map(|t| t.id.0.clone()).collect(),
+        (Command::RollBack { onboarding, .. }, None) => vec![onboarding.id.0.clone()],
+        (Command::Replay { letters, .. }, None) => letters.iter().map(|t| t.id.0.clone()).collect(),
+        (Command::Trigger { .. }, None) => Vec::new(),
+    };
+    for id in ids {
+        model.pending.insert(id, Pending { ticket, kind: dialog.kind, done_at: None });
+    }
+    dialog.ticket = ticket;
+    dialog.stage = Stage::Lost(Box::new(submission.clone()), String::new());
+    dialog.focus = Focus::Cancel;
+    dialog.top = 0;
+    model.sent.push((ticket, dialog));
+    model.dialog = model.lost.pop_front();
+    vec![Effect::Submit(ticket, submission)]
+}
+
+fn running(plan: &Plan) -> Vec<String> {
+    plan.lines.iter().filter(|line| line.left_out.is_none()).map(|line| line.id.clone()).collect()
+}

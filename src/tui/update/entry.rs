@@ -1,0 +1,121 @@
+//! Typing: the filter, the command line, and text fields in general. A paste is text, never keys.
+
+use tui_input::{Input, InputRequest};
+
+use crate::{
+    engine::filter::Filter,
+    tui::{
+        dialog::Focus,
+        model::{Entry, Model, Place},
+        msg::{Effect, Key},
+    },
+};
+
+use super::command_line;
+
+/// The longest text a field takes.
+const MAX_CHARS: usize = 1_000;
+
+/// `/`.
+pub(super) fn begin_filter(model: &mut Model) {
+    if model.list_place() != Place::Pulse && model.list_place() != Place::Circuits {
+        model.entry = Entry::Filter(Input::new(model.list().typed.clone()), None);
+    }
+}
+
+/// `:`.
+pub(super) fn begin_command(model: &mut Model) {
+    model.entry = Entry::Command(Input::default(), None);
+}
+
+/// A key while something is typed.
+pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
+    match (&mut model.entry, key) {
+        (_, Key::Esc) => model.entry = Entry::None,
+        (Entry::Filter(input, error), Key::Enter) => match Filter::parse(input.value()) {
+            Err(why) => *error = Some(why.to_string()),
+            Ok(filter) => {
+                let typed = input.value().trim().to_owned();
+                model.entry = Entry::None;
+                let list = model.list_mut();
+                list.filter = filter;
+                list.typed = typed;
+                list.limit = 0;
+                list.range = None;
+            }
+        },
+        (Entry::Filter(input, error), key) => {
+            edit(input, key);
+            // Half a word is no mistake yet: complain while typing only about what more typing cannot mend.
+            *error = Filter::parse(input.value())
+                .err()
+                .filter(|why| matches!(why, crate::engine::filter::FilterError::UnknownField(_)))
+                .map(|why| why.to_string());
+        }
+        (Entry::Command(input, _), Key::Enter) => {
+            let typed = input.value().trim().to_owned();
+            match command_line::obey(model, &typed) {
+                Ok(effects) => {
+                    if matches!(model.entry, Entry::Command(..)) {
+                        model.entry = Entry::None;
+                    }
+                    return effects;
+                }
+                Err(why) => {
+                    if let Entry::Command(_, error) = &mut model.entry {
+                        *error = Some(why);
+                    }
+                }
+            }
+        }
+        (Entry::Command(input, error), Key::Tab) => {
+            *error = None;
+            if let Some(completed) = command_line::complete(input.value()) {
+                *input = Input::new(completed);
+            }
+        }
+        (Entry::Command(input, _), Key::Backspace) if input.value().is_empty() => model.entry = Entry::None,
+        (Entry::Command(input, error), key) => {
+            *error = None;
+            edit(input, key);
+        }
+        (Entry::None, _) => {}
+    }
+    Vec::new()
+}
+
+/// Pasted text goes where text is being typed, in one line, and nowhere else.
+pub(super) fn paste(model: &mut Model, text: &str) {
+    let input = match (&mut model.entry, model.dialog.as_mut()) {
+        (Entry::Filter(input, _) | Entry::Command(input, _), _) => input,
+        (Entry::None, Some(dialog)) if dialog.focus == Focus::Reason => &mut dialog.reason,
+        _ => return,
+    };
+    for c in text.trim().chars().take(MAX_CHARS) {
+        insert(input, if c.is_control() { ' ' } else { c });
+    }
+}
+
+/// One key in a text field.
+pub(super) fn edit(input: &mut Input, key: Key) {
+    let request = match key {
+        Key::Char(c) => return insert(input, c),
+        Key::Backspace | Key::Ctrl('h') => InputRequest::DeletePrevChar,
+        Key::Delete => InputRequest::DeleteNextChar,
+        Key::Left => InputRequest::GoToPrevChar,
+        Key::Right => InputRequest::GoToNextChar,
+        Key::Home | Key::Ctrl('a') => InputRequest::GoToStart,
+        Key::End | Key::Ctrl('e') => InputRequest::GoToEnd,
+        Key::Ctrl('w') => InputRequest::DeletePrevWord,
+        Key::Ctrl('u') => InputRequest::DeleteFromStart,
+        Key::Ctrl('k') => InputRequest::DeleteTillEnd,
+        _ => return,
+    };
+    input.handle(request);
+}
+
+fn insert(input: &mut Input, c: char) {
+    if input.value().chars().count() < MAX_CHARS {
+        input.handle(InputRequest::InsertChar(c));
+    }
+}

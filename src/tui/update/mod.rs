@@ -1,0 +1,152 @@
+//! What happened changes the model and names what is to be done. Pure: no clock, no I/O, no terminal.
+
+mod action;
+mod command_line;
+mod copy;
+mod dialog;
+mod entry;
+mod marks;
+mod navigate;
+mod outcome;
+mod picture;
+
+pub use command_line::completions;
+
+use super::{
+    Exit,
+    keys::{self, Action, Kind},
+    layout,
+    model::{Entry, Model, Tone},
+    msg::{Effect, Key, Msg},
+};
+
+/// Takes one message in.
+pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    let mut effects = match msg {
+        Msg::Tick(now) => {
+            model.now = now.max(model.now);
+            if model.toast.as_ref().is_some_and(|toast| toast.until <= model.now) {
+                model.toast = None;
+            }
+            Vec::new()
+        }
+        Msg::Resize(columns, rows) => {
+            model.size = (columns, rows);
+            Vec::new()
+        }
+        Msg::Key(key) => on_key(model, key),
+        Msg::Paste(text) => {
+            entry::paste(model, &text);
+            Vec::new()
+        }
+        Msg::Snapshot(snapshot) => {
+            picture::arrived(model, snapshot);
+            Vec::new()
+        }
+        Msg::Preview { ticket, result } => dialog::previewed(model, ticket, result),
+        Msg::Done { ticket, result } => outcome::done(model, ticket, result),
+        Msg::Matched { ticket, result } => {
+            marks::matched(model, ticket, result);
+            Vec::new()
+        }
+        Msg::Panicked(place) => {
+            model.say(Tone::Bad, format!("a task of this program failed at {place}: the screen goes on without it; please report it"));
+            Vec::new()
+        }
+    };
+    navigate::settle(model);
+    let query = model.query();
+    if model.asked.as_ref() != Some(&query) {
+        model.asked = Some(query.clone());
+        effects.push(Effect::Look(query));
+    }
+    effects
+}
+
+fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
+    match key {
+        Key::Ctrl('c') => return vec![Effect::Quit(Exit::Asked)],
+        Key::Ctrl('z') => return vec![Effect::Suspend],
+        _ => {}
+    }
+    model.toast = None;
+    // What cannot be seen cannot be meant.
+    if !layout::fits(model.size) {
+        return match key {
+            Key::Char('q') => vec![Effect::Quit(Exit::Asked)],
+            _ => Vec::new(),
+        };
+    }
+    if let Some(top) = model.help {
+        model.help = match key {
+            Key::Char('j') | Key::Down => Some(top + 1),
+            Key::Char('k') | Key::Up => Some(top.saturating_sub(1)),
+            Key::PageDown | Key::Ctrl('d') | Key::Char(' ') => Some(top + 10),
+            Key::PageUp | Key::Ctrl('u') => Some(top.saturating_sub(10)),
+            Key::Char('g') | Key::Home => Some(0),
+            _ => None,
+        };
+        return Vec::new();
+    }
+    if !matches!(model.entry, Entry::None) {
+        return entry::key(model, key);
+    }
+    if model.dialog.is_some() {
+        return dialog::key(model, key);
+    }
+    match keys::binding(key) {
+        None => Vec::new(),
+        Some(binding) if binding.kind == Kind::Writes && model.read_only() => {
+            let why = format!(
+                "{} is not possible: this dashboard is read-only; start it without --read-only",
+                binding.label
+            );
+            model.say(Tone::Note, why);
+            Vec::new()
+        }
+        Some(binding) if !binding.works_at(model.place()) => {
+            if binding.kind == Kind::Writes {
+                model.say(Tone::Note, format!("{} has nothing to act on here", binding.label));
+            }
+            Vec::new()
+        }
+        Some(binding) => obey(model, binding.action),
+    }
+}
+
+/// Does what a key or a command asks for.
+pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Down => navigate::by(model, 1),
+        Action::Up => navigate::by(model, -1),
+        Action::HalfDown => navigate::by(model, navigate::page(model) / 2),
+        Action::HalfUp => navigate::by(model, -(navigate::page(model) / 2)),
+        Action::PageDown => navigate::by(model, navigate::page(model)),
+        Action::PageUp => navigate::by(model, -navigate::page(model)),
+        Action::Top => navigate::by(model, isize::MIN / 2),
+        Action::Bottom => navigate::by(model, isize::MAX / 2),
+        Action::Enter => navigate::open(model),
+        Action::Back => navigate::back(model),
+        Action::Show(view) => navigate::show(model, view),
+        Action::NextView => navigate::turn(model, 1),
+        Action::PrevView => navigate::turn(model, -1),
+        Action::Group => navigate::regroup(model),
+        Action::Filter => entry::begin_filter(model),
+        Action::CommandLine => entry::begin_command(model),
+        Action::Help => model.help = Some(0),
+        Action::Mark => marks::toggle(model),
+        Action::MarkRange => marks::begin_range(model),
+        Action::MarkAll => return marks::all(model),
+        Action::Freeze => picture::freeze(model),
+        Action::Theme => model.look = model.look.toggled(),
+        Action::CopyId => return copy::id(model),
+        Action::CopyCommand => return copy::command(model),
+        Action::Refresh => return vec![Effect::Nudge, Effect::Repaint],
+        Action::Suspend => return vec![Effect::Suspend],
+        Action::Quit => return vec![Effect::Quit(Exit::Asked)],
+        Action::Replay => return action::replay(model),
+        Action::Resume => return action::resume(model),
+        Action::RollBack => return action::roll_back(model),
+    }
+    Vec::new()
+}

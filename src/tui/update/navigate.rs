@@ -1,0 +1,180 @@
+//! Moving: the cursor, the screens, pages in and out. The cursor follows ids, not places.
+
+use crate::{
+    engine::{
+        filter::Filter,
+        reader::{Detail, Page, Query, Rows},
+    },
+    tui::{
+        layout,
+        model::{LettersBy, Model, OpenPage, Place, View},
+    },
+};
+
+/// Rows a page key moves.
+pub(super) fn page(model: &Model) -> isize {
+    let rows = match model.pages.last() {
+        Some(_) => layout::page_rows(model.size, model.banner().is_some()),
+        None => model.list_height(),
+    };
+    isize::try_from(rows).unwrap_or(1).max(1)
+}
+
+/// Moves the cursor, or an open page's text.
+pub(super) fn by(model: &mut Model, rows: isize) {
+    if let Some(page) = model.pages.last_mut() {
+        page.top = page.top.saturating_add_signed(rows);
+        return;
+    }
+    let all = model.rows();
+    let Some(last) = all.len().checked_sub(1) else { return };
+    let index = model.cursor_in(&all).saturating_add_signed(rows).min(last);
+    let list = model.list_mut();
+    list.cursor = Some(all[index].id.clone());
+    list.index = index;
+    // More rows are read when the cursor comes near the last one.
+    let limit = list.limit.max(Query::DEFAULT_LIMIT);
+    let read = u32::try_from(all.len()).unwrap_or(u32::MAX);
+    if read >= limit && index + 50 > last && i64::from(limit) < Query::COUNT_CAP {
+        list.limit = limit + Query::DEFAULT_LIMIT;
+    }
+}
+
+/// After any message: the cursor stands on a row and the row is on the screen.
+pub(super) fn settle(model: &mut Model) {
+    let rows = model.rows();
+    let index = model.cursor_in(&rows);
+    let height = model.list_height();
+    if !rows.is_empty() {
+        let list = model.list_mut();
+        list.cursor = rows.get(index).map(|row| row.id.clone());
+        list.index = index;
+        list.top = layout::scrolled(list.top, index, height, rows.len());
+    }
+    let height = layout::page_rows(model.size, model.banner().is_some());
+    if let Some(top) = model.pages.last().map(|page| page.top) {
+        let lines = crate::tui::view::page_lines(model);
+        let last = lines.saturating_sub(height);
+        if let Some(page) = model.pages.last_mut() {
+            page.top = top.min(last);
+        }
+    }
+    if let Some(top) = model.help {
+        let lines = crate::tui::view::help_lines(model.read_only());
+        model.help =
+            Some(top.min(lines.saturating_sub(layout::body_rows(model.size, false).saturating_sub(2))));
+    }
+}
+
+/// Shows one of the six screens.
+pub(super) fn show(model: &mut Model, view: View) {
+    if view == View::Letters && model.view == View::Letters && model.pages.is_empty() {
+        leave_group(model);
+    }
+    model.view = view;
+    model.pages.clear();
+}
+
+/// The next screen, or the one before.
+pub(super) fn turn(model: &mut Model, by: isize) {
+    let count = View::ALL.len();
+    let next = (model.view.index() + count).wrapping_add_signed(by) % count;
+    show(model, View::ALL[next]);
+}
+
+/// Letters by error, or one by one.
+pub(super) fn regroup(model: &mut Model) {
+    model.letters_by = match model.letters_by {
+        LettersBy::Error => LettersBy::One,
+        LettersBy::Group(_) | LettersBy::One => LettersBy::Error,
+    };
+    if model.letters_by == LettersBy::One {
+        model.forget_letters();
+    }
+}
+
+fn leave_group(model: &mut Model) {
+    model.letters_by = LettersBy::Error;
+}
+
+/// Opens what is under the cursor, or what stands behind the open page.
+pub(super) fn open(model: &mut Model) {
+    let behind = match model.page() {
+        Some(Page::Key(page)) => page.row.onboarding.clone().map(Detail::Onboarding),
+        Some(Page::Letter(page)) => Some(Detail::Onboarding(page.row.onboarding.clone())),
+        Some(Page::Onboarding(_) | Page::Missing) | None => None,
+    };
+    if !model.pages.is_empty() {
+        model.pages.extend(behind.map(|detail| OpenPage { detail, top: 0 }));
+        return;
+    }
+    let Some(id) = model.list().cursor.clone() else { return };
+    let detail = match model.list_place() {
+        Place::Onboardings => Detail::Onboarding(id.into()),
+        Place::Keys => Detail::Key(id.into()),
+        Place::Letters => Detail::Letter(id.into()),
+        Place::Groups => {
+            model.forget_letters();
+            model.letters_by = LettersBy::Group(id);
+            return;
+        }
+        Place::Circuits => {
+            model.view = View::Onboardings;
+            let list = model.list_mut();
+            list.typed = "status:parked".to_owned();
+            list.filter = Filter::parse(&list.typed).unwrap_or_default();
+            return;
+        }
+        _ => return,
+    };
+    model.pages.push(OpenPage { detail, top: 0 });
+}
+
+/// One step out: a page, then the range, the marks, the filter, the group.
+pub(super) fn back(model: &mut Model) {
+    if model.pages.pop().is_some() {
+        return;
+    }
+    let list = model.list_mut();
+    if list.range.take().is_some() {
+        return;
+    }
+    if !list.filter.is_empty() {
+        list.filter = Filter::default();
+        list.typed.clear();
+        return;
+    }
+    if !list.marks.is_empty() {
+        list.marks.clear();
+        return;
+    }
+    if matches!(model.letters_by, LettersBy::Group(_)) && model.view == View::Letters {
+        leave_group(model);
+    }
+}
+
+/// The onboarding behind the row under the cursor or the open page, with its version where it is on the screen.
+pub(super) fn onboarding_here(model: &Model) -> Option<(crate::domain::id::OnboardingId, Option<i64>)> {
+    match model.page() {
+        Some(Page::Onboarding(page)) => return Some((page.row.id.clone(), Some(page.row.version))),
+        Some(Page::Key(page)) => {
+            let id = page.row.onboarding.clone()?;
+            return Some((id, page.onboarding.as_ref().map(|row| row.version)));
+        }
+        Some(Page::Letter(page)) => return Some((page.row.onboarding.clone(), None)),
+        Some(Page::Missing) => return None,
+        None if !model.pages.is_empty() => return None,
+        None => {}
+    }
+    let id = model.list().cursor.as_deref()?;
+    match model.listed()? {
+        Rows::Onboardings(rows) => {
+            rows.iter().find(|row| row.id.as_str() == id).map(|row| (row.id.clone(), Some(row.version)))
+        }
+        Rows::Keys(rows) => Some((rows.iter().find(|row| row.key.as_str() == id)?.onboarding.clone()?, None)),
+        Rows::Letters(rows) => {
+            rows.iter().find(|row| row.id.as_str() == id).map(|row| (row.onboarding.clone(), None))
+        }
+        Rows::Audit(_) | Rows::None => None,
+    }
+}

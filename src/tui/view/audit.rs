@@ -1,0 +1,84 @@
+//! Audit: who did what, why, with which result; the row under the cursor in full below.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::{Constraint, Layout, Rect},
+    text::Line,
+};
+
+use super::{frame, onboardings, phrase};
+use crate::{
+    engine::reader::{AuditRow, Rows},
+    tui::{
+        layout,
+        model::{Model, Place},
+        widget::{
+            table::{Cell, Column, Row, Width},
+            text::{clock, draw_lines, number, piece, wrap},
+        },
+    },
+};
+
+#[rustfmt::skip]
+const COLUMNS: &[Column] = &[
+    Column::text("at (UTC)", Width::Fit(11), 0),
+    Column::text("operator", Width::Fit(16), 0),
+    Column::text("action", Width::Fit(10), 0),
+    Column::number("applied", 7, 0),
+    Column::number("left out", 8, 2),
+    Column::text("reason", Width::Grow(14), 1),
+    Column::text("targets", Width::Grow(14), 3),
+];
+
+/// Draws the list; answers where the cursor is.
+pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
+    let panel = layout::panel_rows(usize::from(area.height), Place::Audit) as u16;
+    let [list, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(panel)]).areas(area);
+    let inner = frame::draw_tight(model, buffer, list, &onboardings::title(model, "audit"));
+    let Some(Rows::Audit(rows)) = model.listed() else { return onboardings::reading(model, buffer, inner) };
+    let look = model.look;
+    let row = |row: &AuditRow| Row {
+        cells: vec![
+            Cell::new(clock(row.at, model.database_now()), look.dim()),
+            Cell::new(row.operator.as_str(), look.base()),
+            Cell::new(row.kind.as_str().replace('_', " "), look.accent()),
+            Cell::new(number(row.applied), look.base()),
+            Cell::new(number(row.left_out), if row.left_out > 0 { look.warn() } else { look.dim() }),
+            Cell::new(row.reason.as_ref().map(phrase::masked).unwrap_or_else(|| "-".to_owned()), look.base()),
+            Cell::new(row.targets.iter().map(|t| t.as_str()).collect::<Vec<_>>().join(" "), look.dim()),
+        ],
+        ..Row::default()
+    };
+    let at =
+        onboardings::draw_table(model, buffer, inner, COLUMNS, rows.iter().map(row).collect(), "no action");
+    let here = rows.iter().find(|row| model.list().cursor.as_deref() == Some(row.id.as_str()));
+    if let (true, Some(row)) = (panel > 0, here) {
+        let inner = frame::draw(
+            model,
+            buffer,
+            below,
+            &Line::from(format!(" {} by {} ", row.kind.as_str().replace('_', " "), row.operator)),
+        );
+        let reason = row.reason.as_ref().map_or("no reason given".to_owned(), phrase::masked);
+        let targets = row.targets.iter().map(|t| t.as_str()).collect::<Vec<_>>().join("  ");
+        let more = row.applied + row.left_out - row.targets.len() as i64;
+        let more = if more > 0 { format!("  and {} more", number(more)) } else { String::new() };
+        let mut lines = vec![
+            piece(
+                format!(
+                    "{} UTC · applied to {}, {} left out · {}",
+                    row.at.format("%Y-%m-%d %H:%M:%S"),
+                    number(row.applied),
+                    number(row.left_out),
+                    phrase::id(row.id.as_str())
+                ),
+                look.base(),
+            ),
+            piece(format!("why: {reason}"), look.base()),
+        ];
+        let text = format!("targets: {targets}{more}");
+        lines.extend(wrap(&text, usize::from(inner.width)).into_iter().map(|line| piece(line, look.dim())));
+        draw_lines(buffer, inner, &lines);
+    }
+    at
+}

@@ -1,0 +1,119 @@
+//! The last line: hints, or what is being typed. And the message that lies over the body for a while.
+
+use ratatui::{
+    Frame,
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+    widgets::{Clear, Widget as _},
+};
+use tui_input::Input;
+
+use crate::tui::{
+    keys,
+    model::{Entry, Model, Tone},
+    update::completions,
+    widget::text::{draw_lines, fit, piece, width, wrap},
+};
+
+/// Draws the last line; answers whether the real cursor stands in it.
+pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) -> bool {
+    match &model.entry {
+        Entry::None => {
+            draw_lines(screen.buffer_mut(), area, &[hints(model, usize::from(area.width))]);
+            false
+        }
+        Entry::Filter(input, error) => {
+            let help = "Enter applies · Esc leaves · field:value !not \"quotes\"";
+            field(model, screen, area, ("/", input), error.as_deref(), help);
+            true
+        }
+        Entry::Command(input, error) => {
+            let found = completions(input.value()).join("  ");
+            field(model, screen, area, (":", input), error.as_deref(), &found);
+            true
+        }
+    }
+}
+
+fn hints(model: &Model, columns: usize) -> Line<'static> {
+    let mut line = Line::from(" ");
+    let place = model.place();
+    for (key, label) in keys::hints(place, model.read_only()) {
+        let wide = width(&key) + 1 + width(label) + 2;
+        if line.width() + wide > columns {
+            break;
+        }
+        line.spans.push(Span::styled(key, model.look.accent()));
+        line.spans.push(Span::styled(format!(" {label}  "), model.look.dim()));
+    }
+    line
+}
+
+fn field(
+    model: &Model,
+    screen: &mut Frame<'_>,
+    area: Rect,
+    typed: (&str, &Input),
+    error: Option<&str>,
+    help: &str,
+) {
+    let (sign, input) = typed;
+    let columns = usize::from(area.width);
+    let text_room = (columns / 2).max(20).min(columns.saturating_sub(3));
+    let scroll = input.visual_scroll(text_room);
+    let shown: String = skip_columns(input.value(), scroll, text_room);
+    let said = match error {
+        Some(error) => Span::styled(error.to_owned(), model.look.bad()),
+        None => Span::styled(help.to_owned(), model.look.dim()),
+    };
+    let used = 3 + width(&shown).max(12) + 2;
+    let said = Span::styled(fit(&said.content, columns.saturating_sub(used)), said.style);
+    let line = Line::from(vec![
+        Span::styled(format!(" {sign}"), model.look.accent()),
+        Span::raw(format!("{shown:12}")),
+        Span::raw("   "),
+        said,
+    ]);
+    draw_lines(screen.buffer_mut(), area, &[line]);
+    let column = 2 + input.visual_cursor().saturating_sub(scroll);
+    screen.set_cursor_position((area.x + column.min(columns.saturating_sub(1)) as u16, area.y));
+}
+
+/// The part of `text` that a field of `columns` shows when it is scrolled; typed text is shown safely.
+pub(super) fn skip_columns(text: &str, skip: usize, columns: usize) -> String {
+    let (mut at, mut out) = (0, String::new());
+    for c in text.chars() {
+        let wide = width(c.encode_utf8(&mut [0; 4]));
+        if at >= skip && at + wide <= skip + columns && !c.is_control() {
+            out.push(c);
+        }
+        at += wide;
+    }
+    out
+}
+
+/// The message, over the last rows of the body.
+pub(super) fn draw_toast(model: &Model, buffer: &mut Buffer, body: Rect) {
+    let Some(toast) = &model.toast else { return };
+    let style = match toast.tone {
+        Tone::Good => model.look.good(),
+        Tone::Note => model.look.accent(),
+        Tone::Bad => model.look.bad(),
+    };
+    let columns = usize::from(body.width.saturating_sub(4));
+    let mut lines = wrap(&toast.text, columns);
+    let most = usize::from(body.height / 2).clamp(1, 5);
+    if lines.len() > most {
+        lines.truncate(most);
+        let last = lines.pop().unwrap_or_default();
+        lines.push(fit(&format!("{last} …"), columns));
+    }
+    let rows = (lines.len() as u16 + 2).min(body.height);
+    let area = Rect { y: body.bottom() - rows, height: rows, ..body };
+    Clear.render(area, buffer);
+    buffer.set_style(area, model.look.base());
+    let inner = super::frame::draw(model, buffer, area, &Line::default());
+    let lines: Vec<_> = lines.into_iter().map(|line| piece(line, style)).collect();
+    draw_lines(buffer, inner, &lines);
+}

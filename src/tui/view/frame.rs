@@ -1,0 +1,29 @@
+//! The border around a panel, with its title.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::Line,
+    widgets::{Block, Padding, Widget as _},
+};
+
+use crate::tui::{model::Model, widget::text::fit_line};
+
+/// Draws a border with a title and answers the room inside.
+pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect, title: &Line<'static>) -> Rect {
+    let title = fit_line(title, usize::from(area.width.saturating_sub(2)));
+    let block = Block::bordered()
+        .border_style(model.look.border())
+        .title_style(model.look.title())
+        .title(title)
+        .padding(Padding::horizontal(1));
+    let inner = block.inner(area);
+    block.render(area, buffer);
+    inner
+}
+
+/// The same for a table, which brings its own left margin.
+pub(super) fn draw_tight(model: &Model, buffer: &mut Buffer, area: Rect, title: &Line<'static>) -> Rect {
+    let inner = draw(model, buffer, area, title);
+    Rect { x: inner.x.saturating_sub(1).max(area.x), width: (inner.width + 1).min(area.width), ..inner }
+}

@@ -1,0 +1,93 @@
+//! The first two lines: what this is, whether it is live, and the six screens.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use crate::tui::{
+    model::{Model, View},
+    widget::text::{draw_lines, fit, span, width},
+};
+
+/// What this is, how old it is, who works, who answers, what may be done, how late it is.
+pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
+    let look = model.look;
+    let mut facts: Vec<Span<'static>> = Vec::new();
+    let age = model.age().map(span).unwrap_or_default();
+    facts.push(match (model.stale(), model.frozen) {
+        (_, Some(_)) => Span::styled(format!("‖ frozen {age}"), look.warn()),
+        (None, None) => Span::styled(format!("● live {age}"), look.good()),
+        (Some(_), None) => Span::styled(format!("○ stale {age}").trim_end().to_owned(), look.bad()),
+    });
+    if let Some(board) = model.board() {
+        let alive = board.workers.iter().filter(|worker| worker.alive).count();
+        let style = if alive == 0 { look.warn() } else { look.base() };
+        facts.push(Span::styled(format!("workers {alive}"), style));
+    }
+    if let Some(signals) = model.snapshot.as_ref().and_then(|snapshot| snapshot.signals.as_ref()) {
+        let well = signals.targets.iter().filter(|target| target.error.is_none()).count();
+        let all = signals.targets.len();
+        let style = if well < all { look.warn() } else { look.base() };
+        facts.push(Span::styled(format!("targets {well}/{all}"), style));
+    }
+    let access = if model.read_only() { "read-only" } else { "read-write" };
+    let clock = format!("{} UTC ", model.now.format("%H:%M:%S"));
+    let right = format!("{access}   {clock}");
+    let wide = usize::from(area.width);
+    let name = " redrive  ";
+    let facts_width =
+        |gap: usize, facts: &[Span<'static>]| facts.iter().map(|s| gap + width(&s.content)).sum::<usize>();
+    let room = wide.saturating_sub(width(name) + width(&right) + 1);
+    // The title gives way first, then the gaps, then the facts from the right.
+    let gap = if facts_width(3, &facts) + 12 <= room { 3 } else { 2 };
+    while facts.len() > 1 && facts_width(gap, &facts) + 6 > room {
+        facts.pop();
+    }
+    let title = fit(model.setting.title.as_str(), room.saturating_sub(facts_width(gap, &facts)));
+    let mut line = Line::from(vec![Span::styled(name, look.accent()), Span::styled(title, look.title())]);
+    for fact in facts {
+        line.spans.push(Span::raw(" ".repeat(gap)));
+        line.spans.push(fact);
+    }
+    let fill = wide.saturating_sub(line.width() + width(&right));
+    line.spans.push(Span::raw(" ".repeat(fill)));
+    line.spans.push(Span::styled(access, if model.read_only() { look.warn() } else { look.dim() }));
+    line.spans.push(Span::styled(format!("   {clock}"), look.dim()));
+    draw_lines(buffer, area, &[line]);
+}
+
+/// The screens with how much is on each.
+pub(super) fn draw_tabs(model: &Model, buffer: &mut Buffer, area: Rect) {
+    let counts = model.board().map(|board| {
+        let counts = &board.counts;
+        [
+            String::new(),
+            counts.onboardings.to_string(),
+            counts.keys.to_string(),
+            counts.letters.to_string(),
+            board.circuits.len().to_string(),
+            String::new(),
+        ]
+    });
+    let tab = |view: View, counted: bool| {
+        let count = counts.as_ref().map(|counts| counts[view.index()].as_str()).unwrap_or_default();
+        let mut text = format!("{} {}", view.index() + 1, view.name());
+        if counted && !count.is_empty() {
+            text.push_str(&format!(" {count}"));
+        }
+        text
+    };
+    let line = |counted: bool| {
+        let mut spans = Vec::new();
+        for view in View::ALL {
+            let style = if view == model.view { model.look.chosen() } else { model.look.dim() };
+            spans.push(Span::styled(format!(" {} ", tab(view, counted)), style));
+        }
+        Line::from(spans)
+    };
+    let counted = line(true);
+    let line = if counted.width() <= usize::from(area.width) { counted } else { line(false) };
+    draw_lines(buffer, area, &[line]);
+}

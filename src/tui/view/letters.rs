@@ -1,0 +1,103 @@
+//! Dead letters: by error at home, one by one inside a group or ungrouped.
+
+use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+
+use super::{frame, onboardings, phrase};
+use crate::{
+    engine::reader::Rows,
+    tui::{
+        model::{LettersBy, Model},
+        widget::table::{Cell, Column, Row, Width},
+    },
+};
+
+#[rustfmt::skip]
+const GROUPS: &[Column] = &[
+    Column::number("open", 6, 0),
+    Column::number("replaying", 9, 3),
+    Column::text("", Width::Fit(3), 0),
+    Column::text("error", Width::Grow(24), 0),
+    Column::text("operation", Width::Fit(26), 2),
+    Column::number("first", 7, 4),
+    Column::number("newest", 7, 0),
+    Column::text("last action", Width::Fit(32), 5),
+];
+
+#[rustfmt::skip]
+const LETTERS: &[Column] = &[
+    Column::text("onboarding", Width::Fit(30), 0),
+    Column::text("state", Width::Fit(16), 3),
+    Column::text("status", Width::Fit(15), 0),
+    Column::text("error", Width::Grow(20), 0),
+    Column::text("why", Width::Fit(9), 5),
+    Column::number("replays", 7, 2),
+    Column::number("age", 7, 0),
+    Column::text("last action", Width::Fit(32), 4),
+];
+
+/// The groups; answers where the cursor is.
+pub(super) fn draw_groups(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
+    let look = model.look;
+    let groups = model.groups();
+    let mut title = format!(" dead letters by error · {} ", groups.len());
+    let list = model.list();
+    if !list.typed.is_empty() {
+        title.push_str(&format!("· filter {} ", phrase::id(&list.typed)));
+    }
+    if !list.marks.is_empty() {
+        title.push_str(&format!("· {} marked ", list.marks.len()));
+    }
+    let inner = frame::draw_tight(model, buffer, area, &Line::from(title));
+    let row = |group: &&crate::engine::reader::LetterGroup| Row {
+        cells: vec![
+            Cell::new(group.open.to_string(), if group.open > 0 { look.bad() } else { look.dim() }),
+            Cell::new(
+                if group.replaying > 0 { group.replaying.to_string() } else { "-".to_owned() },
+                look.busy(),
+            ),
+            Cell::new(if group.new { "new" } else { "" }, look.warn()),
+            Cell::new(phrase::masked(&group.error), look.base()),
+            Cell::new(group.operation.as_ref().map_or("-", |o| o.as_str()), look.dim()),
+            Cell::new(phrase::ago(group.first_seen, model), look.dim()),
+            Cell::new(phrase::ago(group.last_seen, model), look.dim()),
+            Cell::new(phrase::last_action(group.last_action.as_ref(), model), look.dim()),
+        ],
+        mark: phrase::mark(model, &group.fingerprint, 0),
+    };
+    let rows: Vec<Row> = groups.iter().map(row).collect();
+    onboardings::draw_table(model, buffer, inner, GROUPS, rows, "no dead letter")
+}
+
+/// One by one; answers where the cursor is.
+pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
+    let look = model.look;
+    let name = match &model.letters_by {
+        LettersBy::Group(group) => {
+            let board = model.board();
+            let error = board.and_then(|b| b.letter_groups.iter().find(|g| g.fingerprint == *group));
+            let error = error.map_or_else(|| phrase::id(group), |group| phrase::masked(&group.error));
+            format!("dead letters: {}", crate::tui::widget::text::fit(&error, 48))
+        }
+        _ => "dead letters".to_owned(),
+    };
+    let inner = frame::draw_tight(model, buffer, area, &onboardings::title(model, &name));
+    let Some(Rows::Letters(rows)) = model.listed() else { return onboardings::reading(model, buffer, inner) };
+    let row = |row: &crate::engine::reader::LetterRow| {
+        let (standing, style) = phrase::letter(row, model);
+        Row {
+            cells: vec![
+                Cell::id(phrase::masked(&row.label), look.base()),
+                Cell::new(phrase::id(row.state.as_str()), look.base()),
+                Cell::new(standing, style),
+                Cell::new(phrase::masked(&row.error), look.dim()),
+                Cell::new(row.reason.as_str(), look.dim()),
+                Cell::new(row.replays.to_string(), look.dim()),
+                Cell::new(phrase::ago(row.created_at, model), look.dim()),
+                Cell::new(phrase::last_action(row.last_action.as_ref(), model), look.dim()),
+            ],
+            mark: phrase::mark(model, row.id.as_str(), row.version),
+        }
+    };
+    let rows: Vec<Row> = rows.iter().map(row).collect();
+    onboardings::draw_table(model, buffer, inner, LETTERS, rows, "no dead letter")
+}

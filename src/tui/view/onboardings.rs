@@ -1,0 +1,130 @@
+//! The list of onboardings.
+
+use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+
+use super::{frame, phrase};
+use crate::{
+    engine::reader::Rows,
+    tui::{
+        model::Model,
+        widget::{
+            table::{Cell, Column, Row, Table, Width},
+            text::{draw_lines, piece},
+        },
+    },
+};
+
+#[rustfmt::skip]
+const COLUMNS: &[Column] = &[
+    Column::text("repository", Width::Fit(26), 0),
+    Column::text("tenant", Width::Fit(16), 4),
+    Column::text("state", Width::Fit(16), 0),
+    Column::text("status", Width::Fit(21), 0),
+    Column::number("tries", 5, 3),
+    Column::number("moved", 7, 0),
+    Column::text("error", Width::Grow(12), 2),
+    Column::text("last action", Width::Fit(32), 5),
+    Column::text("id", Width::Fit(14), 6),
+];
+
+/// Draws the list; answers where the cursor is.
+pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
+    let inner = frame::draw_tight(model, buffer, area, &title(model, "onboardings"));
+    let look = model.look;
+    let Some(Rows::Onboardings(rows)) = model.listed() else { return reading(model, buffer, inner) };
+    let row = |row: &crate::engine::reader::OnboardingRow| {
+        let (standing, style) = phrase::onboarding(row, model);
+        let error = row.error.as_ref().map(phrase::masked).unwrap_or_default();
+        let error = match &row.parked_by {
+            Some(circuit) if error.is_empty() => format!("circuit {circuit}"),
+            _ => error,
+        };
+        Row {
+            cells: vec![
+                Cell::id(phrase::repository(&row.repo_url), look.base()),
+                Cell::new(row.tenant_id.as_str(), look.base()),
+                Cell::new(
+                    row.current_state.as_ref().map_or("-".to_owned(), |s| phrase::id(s.as_str())),
+                    look.base(),
+                ),
+                Cell::new(standing, style),
+                Cell::new(if row.attempt > 0 { row.attempt.to_string() } else { "-".to_owned() }, look.dim()),
+                Cell::new(phrase::ago(row.updated_at, model), look.dim()),
+                Cell::new(error, look.dim()),
+                Cell::new(phrase::last_action(row.last_action.as_ref(), model), look.dim()),
+                Cell::id(phrase::id(row.id.as_str()), look.dim()),
+            ],
+            mark: phrase::mark(model, row.id.as_str(), row.version),
+        }
+    };
+    let rows: Vec<Row> = rows.iter().map(row).collect();
+    draw_table(model, buffer, inner, COLUMNS, rows, "no onboarding")
+}
+
+/// A list's title: its name, how many match, the filter, the marks.
+pub(super) fn title(model: &Model, name: &str) -> Line<'static> {
+    let list = model.list();
+    let mut text = format!(" {name} ");
+    let rows = model.rows().len();
+    let listed = model.listed().is_some();
+    if let (true, Some(board)) = (listed, model.board()) {
+        let matching = board.matching.to_string();
+        text.push_str(&format!("· {matching} "));
+        if i64::try_from(rows).is_ok_and(|rows| rows < board.matching.0) {
+            text.push_str(&format!("· first {rows} "));
+        }
+    }
+    if !list.typed.is_empty() {
+        text.push_str(&format!("· filter {} ", phrase::id(&list.typed)));
+    }
+    if !list.marks.is_empty() {
+        let refs = model.rows();
+        let changed = refs
+            .iter()
+            .filter(|row| list.marks.get(&row.id).is_some_and(|seen| *seen != row.version))
+            .count();
+        text.push_str(&format!("· {} marked ", list.marks.len()));
+        if changed > 0 {
+            text.push_str(&format!("· {changed} of them changed since "));
+        }
+    }
+    if list.range.is_some() {
+        text.push_str("· range begun ");
+    }
+    Line::from(text)
+}
+
+/// The list has not been read yet.
+pub(super) fn reading(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
+    draw_lines(buffer, area, &[piece("  reading …", model.look.dim())]);
+    None
+}
+
+/// A table with the list's cursor, or why there is none.
+pub(super) fn draw_table(
+    model: &Model,
+    buffer: &mut Buffer,
+    area: Rect,
+    columns: &[Column],
+    rows: Vec<Row>,
+    none: &str,
+) -> Option<(u16, u16)> {
+    if rows.is_empty() {
+        let text = if model.list().filter.is_empty() {
+            none.to_owned()
+        } else {
+            format!("{none} matches: Esc clears the filter")
+        };
+        draw_lines(buffer, area, &[piece(format!("  {text}"), model.look.dim())]);
+        return None;
+    }
+    let list = model.list();
+    let cursor = model.cursor_in(&model.rows());
+    let top = crate::tui::layout::scrolled(
+        list.top,
+        cursor,
+        usize::from(area.height.saturating_sub(1)).max(1),
+        rows.len(),
+    );
+    Table { columns, rows, cursor: Some(cursor), top, look: model.look }.draw(buffer, area)
+}

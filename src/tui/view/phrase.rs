@@ -1,0 +1,206 @@
+//! How nouns are said on the screen: one word and one style for each standing, the same on every screen.
+
+use chrono::{DateTime, Utc};
+use ratatui::style::Style;
+
+use crate::{
+    domain::{
+        action::ActionKind,
+        attempt::CompensationStatus,
+        circuit::{CircuitState, Forced},
+        key::KeyPhase,
+        letter::LetterStatus,
+        mask,
+        onboarding::{Phase, Status},
+        text::SafeText,
+    },
+    engine::{
+        command::LastAction,
+        reader::{CircuitRow, KeyRow, LetterRow, OnboardingRow},
+    },
+    metrics::signals::VerdictKind,
+    tui::{
+        model::Model,
+        theme::Look,
+        widget::{
+            table::Mark,
+            text::{span, whole_span},
+        },
+    },
+};
+
+/// Text from outside, without secrets.
+pub(super) fn masked(text: &SafeText) -> String {
+    mask::secrets(text.as_str())
+}
+
+/// A raw id, safe to show.
+pub(super) fn id(raw: &str) -> String {
+    SafeText::new(raw).as_str().to_owned()
+}
+
+/// `github.com/acme/payments` without its scheme; GitHub's own host is not worth its columns.
+pub(super) fn repository(url: &SafeText) -> String {
+    let url = masked(url);
+    let bare = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or(&url);
+    bare.strip_prefix("github.com/").unwrap_or(bare).to_owned()
+}
+
+/// How long ago.
+pub(super) fn ago(at: DateTime<Utc>, model: &Model) -> String {
+    whole_span(model.database_now() - at)
+}
+
+/// Where an onboarding stands.
+pub(super) fn onboarding(row: &OnboardingRow, model: &Model) -> (String, Style) {
+    let look = model.look;
+    if let Some(pending) = model.pending.get(row.id.as_str()) {
+        return (format!("pending {}", wish(pending.kind)), look.busy());
+    }
+    let Some(phase) = row.phase else {
+        return match row.status {
+            Status::InProgress => ("in progress elsewhere".to_owned(), look.dim()),
+            Status::Failed => ("failed elsewhere".to_owned(), look.bad()),
+            Status::Completed => ("completed".to_owned(), look.good()),
+            Status::FailedCleanedUp => ("rolled back".to_owned(), look.dim()),
+        };
+    };
+    let due = row.run_at.map(|at| at - model.database_now()).filter(|left| left.num_milliseconds() > 0);
+    match phase {
+        Phase::Queued => ("queued".to_owned(), look.busy()),
+        Phase::Running => ("running".to_owned(), look.busy()),
+        Phase::Waiting => (
+            due.map_or("retry is due".to_owned(), |left| format!("retry in {}", whole_span(left))),
+            look.warn(),
+        ),
+        Phase::Parked => ("parked".to_owned(), look.warn()),
+        Phase::Completed => ("completed".to_owned(), look.good()),
+        Phase::Failed => ("failed".to_owned(), look.bad()),
+        Phase::RollingBack => ("rolling back".to_owned(), look.warn()),
+        Phase::Stuck => ("stuck".to_owned(), look.bad()),
+        Phase::RolledBack => ("rolled back".to_owned(), look.dim()),
+    }
+}
+
+/// Where a key stands.
+pub(super) fn key(row: &KeyRow, look: Look) -> (String, Style) {
+    match (row.phase, row.stuck) {
+        (_, true) => ("stuck".to_owned(), look.bad()),
+        (Some(KeyPhase::Started), _) => ("in flight".to_owned(), look.busy()),
+        (Some(KeyPhase::Completed), _) => ("completed".to_owned(), look.good()),
+        (Some(KeyPhase::Failed), _) => ("failed for good".to_owned(), look.bad()),
+        (Some(KeyPhase::Freed), _) => ("free to retry".to_owned(), look.warn()),
+        (Some(KeyPhase::FailedStorage), _) => ("failed storage".to_owned(), look.bad()),
+        (None, _) => (format!("{} elsewhere", row.status), look.dim()),
+    }
+}
+
+/// A key's lock against its lease.
+pub(super) fn lease(row: &KeyRow, model: &Model) -> String {
+    match (row.locked_at, row.lease_until) {
+        (None, _) => "-".to_owned(),
+        (Some(_), None) => "no lease".to_owned(),
+        (Some(_), Some(until)) => {
+            let left = until - model.database_now();
+            if left.num_milliseconds() >= 0 {
+                format!("{} left", whole_span(left))
+            } else {
+                format!("over by {}", whole_span(-left))
+            }
+        }
+    }
+}
+
+/// Where a letter stands.
+pub(super) fn letter(row: &LetterRow, model: &Model) -> (String, Style) {
+    let look = model.look;
+    if let Some(pending) = model.pending.get(row.id.as_str()) {
+        return (format!("pending {}", wish(pending.kind)), look.busy());
+    }
+    match row.status {
+        LetterStatus::Open => ("open".to_owned(), look.bad()),
+        LetterStatus::Replaying => ("replaying".to_owned(), look.busy()),
+        LetterStatus::Closed => {
+            let how = row.outcome.map_or("closed".to_owned(), |outcome| outcome.as_str().replace('_', " "));
+            (how, look.good())
+        }
+        LetterStatus::Discarded => ("discarded".to_owned(), look.dim()),
+        LetterStatus::Quarantined => ("quarantined".to_owned(), look.warn()),
+    }
+}
+
+/// What a circuit lets through: what was forced wins over what was computed.
+pub(super) fn circuit(row: &CircuitRow, look: Look) -> (&'static str, Style) {
+    match (row.forced, row.state) {
+        (Some(Forced::Open), _) => ("forced OPEN", look.bad()),
+        (Some(Forced::Closed), _) => ("forced closed", look.warn()),
+        (None, CircuitState::Open) => ("OPEN", look.bad()),
+        (None, CircuitState::HalfOpen) => ("half open", look.warn()),
+        (None, CircuitState::Closed) => ("closed", look.good()),
+    }
+}
+
+/// When a circuit probes next.
+pub(super) fn probe(row: &CircuitRow, model: &Model) -> Option<String> {
+    if row.state != CircuitState::Open || row.forced.is_some() {
+        return None;
+    }
+    let left = row.probe_at? - model.database_now();
+    Some(if left.num_milliseconds() > 0 {
+        format!("probe in {}", whole_span(left))
+    } else {
+        "probe is due".to_owned()
+    })
+}
+
+/// Where a compensation stands.
+pub(super) fn compensation(status: CompensationStatus, look: Look) -> (&'static str, Style) {
+    match status {
+        CompensationStatus::Recorded => ("would run", look.base()),
+        CompensationStatus::Undone => ("undone", look.good()),
+        CompensationStatus::NothingToUndo => ("nothing to undo", look.dim()),
+        CompensationStatus::Failed => ("failed to undo", look.bad()),
+    }
+}
+
+/// A verdict's style.
+pub(super) fn verdict(kind: VerdictKind, look: Look) -> Style {
+    match kind {
+        VerdictKind::Calm => look.good(),
+        VerdictKind::Elevated | VerdictKind::Recovering => look.warn(),
+        VerdictKind::Storm | VerdictKind::Stuck => look.bad(),
+        VerdictKind::Unknown => look.dim(),
+    }
+}
+
+/// `replayed by ana, 40 s ago`.
+pub(super) fn last_action(last: Option<&LastAction>, model: &Model) -> String {
+    last.map_or_else(String::new, |last| {
+        let did = match last.kind {
+            ActionKind::Trigger => "triggered",
+            ActionKind::Resume => "resumed",
+            ActionKind::RollBack => "rolled back",
+            ActionKind::Replay => "replayed",
+        };
+        format!("{did} by {}, {} ago", id(&last.operator), span(model.database_now() - last.at))
+    })
+}
+
+/// What is pending.
+pub(super) fn wish(kind: ActionKind) -> &'static str {
+    match kind {
+        ActionKind::Trigger => "trigger",
+        ActionKind::Resume => "resume",
+        ActionKind::RollBack => "roll back",
+        ActionKind::Replay => "replay",
+    }
+}
+
+/// Whether a row is marked, and whether it is still the one that was.
+pub(super) fn mark(model: &Model, id: &str, version: i64) -> Mark {
+    match model.list().marks.get(id) {
+        None => Mark::None,
+        Some(seen) if *seen == version => Mark::Marked,
+        Some(_) => Mark::Changed,
+    }
+}
