@@ -10,7 +10,7 @@ use crate::domain::{
     attempt::CompensationStatus,
     id::{LetterId, OnboardingId, StateName, WorkerId},
     letter::{LetterOutcome, LetterStatus},
-    onboarding::{Event, Phase, Status},
+    onboarding::{Event, Phase, State, Status},
     text::SafeText,
 };
 
@@ -108,7 +108,7 @@ pub fn judge_resume(
             Status::InProgress if elsewhere == Elsewhere::Leave => {
                 Err(LeftOut::Elsewhere { status: standing.status })
             }
-            Status::InProgress | Status::Failed => Ok(()),
+            Status::InProgress | Status::Failed => runnable(standing.state.as_ref()),
         };
     };
     if phase.next(Event::ResumeAsked).is_some() {
@@ -120,6 +120,16 @@ pub fn judge_resume(
         Phase::RolledBack => LeftOut::RolledBack,
         _ => LeftOut::InProgress { owner: standing.leased.as_ref().map(|(owner, _)| owner.clone()) },
     })
+}
+
+/// Others may have left it in a state that no workflow of ours can go on from.
+fn runnable(state: Option<&StateName>) -> Result<(), LeftOut> {
+    match state.map(|state| (state, state.as_str().parse())) {
+        None => Ok(()),
+        Some((_, Ok(State::RollingBack))) => Err(LeftOut::RollingBack),
+        Some((_, Ok(_))) => Ok(()),
+        Some((state, Err(_))) => Err(LeftOut::UnknownState { state: state.clone() }),
+    }
 }
 
 /// May this onboarding be undone? Leased work may: its holder obeys at its next boundary.

@@ -1,1 +1,167 @@
-//! (being written)
+//! The only folder that knows SQL: one text and one body for two dialects.
+//!
+//! ```text
+//!   open(url) ──▶ sqlite.rs   ─┐ each names its `Db` and what differs by necessity,
+//!             └─▶ postgres.rs ─┴─▶ and mounts body/: the same files, compiled once for each
+//! ```
+//! Every verb begins a transaction, reads the database's clock once, binds that instant in all its statements and
+//! commits. Reading the clock once costs a round trip and keeps every text the same on both databases; it also keeps
+//! conditions on time indexable and lets tests bind the time ([`BoundTime`]) instead of sleeping.
+
+mod address;
+mod error;
+mod postgres;
+mod schema;
+mod sqlite;
+mod value;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    config,
+    engine::{
+        Access,
+        reader::Reader,
+        store::{Store, StoreError},
+    },
+};
+use address::Address;
+pub use schema::Applied;
+
+/// The database's clock, unless a test binds another time.
+#[derive(Clone, Default)]
+pub struct BoundTime(Arc<Mutex<Option<DateTime<Utc>>>>);
+
+impl BoundTime {
+    /// From now on it is `at`, until it is moved or freed.
+    pub fn set(&self, at: DateTime<Utc>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// From now on it is the database's time again.
+    pub fn free(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Moves a bound time on; does nothing to the database's.
+    pub fn advance(&self, by: Duration) {
+        if let Some(at) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            *at += by;
+        }
+    }
+
+    fn get(&self) -> Option<DateTime<Utc>> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for BoundTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BoundTime({:?})", self.get())
+    }
+}
+
+/// How to open a database.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Read-only opens read-only connections and transactions; every writing verb answers [`StoreError::ReadOnly`].
+    pub access: Access,
+    /// What the database shows for our connections: `redrive worker`.
+    pub application_name: String,
+    /// The longest one statement may take, on Postgres.
+    pub statement_timeout: Duration,
+    /// The longest to wait for a lock.
+    pub lock_timeout: Duration,
+    /// The longest to wait for a connection.
+    pub connect_timeout: Duration,
+    /// Connections at most; on SQLite, of readers.
+    pub connections: u32,
+    /// How long a caller's trigger waits after a failure.
+    pub cool_down: Duration,
+    /// Tests bind the time here.
+    pub time: BoundTime,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            access: Access::ReadWrite,
+            application_name: "redrive".to_owned(),
+            statement_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(5),
+            connections: 8,
+            cool_down: config::Engine::default().cool_down,
+            time: BoundTime::default(),
+        }
+    }
+}
+
+impl OpenOptions {
+    /// For a dashboard: few connections, short statements.
+    pub fn dashboard(access: Access) -> Self {
+        Self {
+            access,
+            application_name: "redrive dashboard".to_owned(),
+            statement_timeout: Duration::from_secs(2),
+            connections: 3,
+            ..Self::default()
+        }
+    }
+}
+
+/// An open database.
+#[derive(Clone)]
+pub struct Opened {
+    /// The writing side.
+    pub store: Arc<dyn Store>,
+    /// The reading side.
+    pub reader: Arc<dyn Reader>,
+    /// What the database is, without the password: `sqlite demo.db`, `postgres://user:***@host/name`.
+    pub label: String,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened({})", self.label)
+    }
+}
+
+/// Opens `sqlite:PATH`, `sqlite::memory:` (a temporary file, migrated) or `postgres://…` and checks its schema.
+///
+/// # Errors
+/// [`StoreError::Unreachable`] within the connect timeout, with the driver's own reason;
+/// [`StoreError::NotMigrated`], [`StoreError::OlderSchema`] or [`StoreError::NewerSchema`] by its tables.
+pub async fn open(url: &str, options: OpenOptions) -> Result<Opened, StoreError> {
+    let address = Address::parse(url)?;
+    let label = address.label();
+    Ok(match address {
+        Address::Postgres(connect) => postgres::open(*connect, options, label).await?,
+        Address::File(path) => sqlite::open(path, options, label).await?,
+        Address::Temporary => sqlite::open_temporary(options, label).await?,
+    })
+}
+
+/// Applies the migrations that are missing and answers them; creates the file of an SQLite database.
+///
+/// # Errors
+/// [`StoreError::Unreachable`], [`StoreError::NewerSchema`], or the reason why a migration failed; it changed nothing
+/// then.
+pub async fn migrate(url: &str) -> Result<Vec<Applied>, StoreError> {
+    let address = Address::parse(url)?;
+    let label = address.label();
+    match address {
+        Address::Postgres(connect) => postgres::migrate(*connect, &label).await,
+        Address::File(path) => sqlite::migrate(&path, &label).await,
+        Address::Temporary => Err(StoreError::Unreachable {
+            database: label,
+            why: "sqlite::memory: is migrated when it is opened".to_owned(),
+        }),
+    }
+}

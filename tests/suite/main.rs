@@ -3,6 +3,7 @@
 mod entities;
 mod floors;
 mod harness;
+mod laws;
 mod metrics;
 mod support;
 mod upstreams;

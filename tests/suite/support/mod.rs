@@ -11,4 +11,5 @@ pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod prometheus;
 pub(crate) mod pty;
+pub(crate) mod stores;
 pub(crate) mod wait;

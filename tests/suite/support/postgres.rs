@@ -54,7 +54,9 @@ impl Drop for TestDatabase {
 }
 
 /// Migrates the template. The one place that knows what "with redrive's tables" means.
-async fn migrate(_url: &str) {}
+async fn migrate(url: &str) {
+    redrive::store::migrate(url).await.unwrap_or_else(|error| panic!("migrating the template: {error}"));
+}
 
 /// The name of the migrated database that others are copied from, made by whoever comes first.
 ///

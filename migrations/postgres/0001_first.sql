@@ -1,0 +1,388 @@
+-- Tables that other services write too: their names and columns are fixed. Ours come after the blank line of each,
+-- nullable or with a default. No foreign key points at them, and no CHECK: others may write words we do not know.
+
+CREATE TABLE onboarding_history (
+    id text PRIMARY KEY DEFAULT gen_random_uuid()::text,
+    tenant_id text NOT NULL,
+    repo_url text NOT NULL,
+    workspace_id text,
+    fingerprint text NOT NULL,
+    status text NOT NULL,
+    current_state text,
+    entities_created jsonb,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    failed_at timestamptz,
+    cleaned_up_at timestamptz,
+
+    phase text CHECK (phase IN ('queued', 'running', 'waiting', 'parked', 'completed', 'failed', 'rolling_back', 'stuck', 'rolled_back')),
+    workflow text,
+    workflow_version bigint,
+    attempt bigint NOT NULL DEFAULT 0,
+    error text,
+    action_id text,
+    revision bigint NOT NULL DEFAULT 0,
+    version bigint NOT NULL DEFAULT 0,
+    -- Writes by others: what a holder's lease is compared with, so that they fence it.
+    elsewhere bigint NOT NULL DEFAULT 0
+);
+-- One onboarding stands for a request.
+CREATE UNIQUE INDEX onboarding_history_stands ON onboarding_history (fingerprint, tenant_id, repo_url, (coalesce(workspace_id, '')))
+    WHERE status NOT IN ('failed', 'failed_cleaned_up');
+CREATE INDEX onboarding_history_request ON onboarding_history (fingerprint);
+CREATE INDEX onboarding_history_newest ON onboarding_history (created_at, id);
+CREATE INDEX onboarding_history_status ON onboarding_history (status, created_at, id);
+CREATE INDEX onboarding_history_phase ON onboarding_history (phase, created_at, id) WHERE phase IS NOT NULL;
+CREATE INDEX onboarding_history_unknown ON onboarding_history (created_at)
+    WHERE status NOT IN ('in_progress', 'completed', 'failed', 'failed_cleaned_up');
+
+CREATE TABLE onboarding_state (
+    onboarding_id text PRIMARY KEY,
+    current_state text,
+    context jsonb,
+    last_checkpoint text,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+
+    revision bigint NOT NULL DEFAULT 0,
+    version bigint NOT NULL DEFAULT 0,
+    elsewhere bigint NOT NULL DEFAULT 0
+);
+
+CREATE TABLE onboarding_progress (
+    onboarding_id text NOT NULL,
+    state text NOT NULL,
+    subtask text NOT NULL,
+    completed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (onboarding_id, state, subtask)
+);
+
+CREATE TABLE entities (
+    id text PRIMARY KEY DEFAULT gen_random_uuid()::text,
+    api_version text,
+    kind text NOT NULL,
+    metadata jsonb NOT NULL,
+    spec jsonb,
+    tenant_id text NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX entities_reference ON entities (kind, (coalesce(metadata ->> 'namespace', 'default')), (metadata ->> 'name'));
+-- As Backstage compares references.
+CREATE INDEX entities_lower ON entities ((lower(kind || ':' || coalesce(metadata ->> 'namespace', 'default') || '/' || (metadata ->> 'name'))));
+
+CREATE TABLE entity_relationships (
+    source_id text NOT NULL,
+    target_id text NOT NULL,
+
+    type text NOT NULL DEFAULT ''
+);
+-- Others know no type and may repeat themselves.
+CREATE UNIQUE INDEX entity_relationships_once ON entity_relationships (source_id, target_id, type) WHERE type <> '';
+CREATE INDEX entity_relationships_source ON entity_relationships (source_id);
+CREATE INDEX entity_relationships_target ON entity_relationships (target_id);
+
+CREATE TABLE idempotency_keys (
+    key text PRIMARY KEY,
+    request_path text,
+    request_hash text NOT NULL,
+    status text NOT NULL,
+    response_code bigint,
+    response_body text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    locked_at timestamptz,
+    locked_by text,
+
+    operation text,
+    client_key text,
+    phase text CHECK (phase IN ('started', 'completed', 'failed', 'freed', 'failed_storage')),
+    lease_id text,
+    lease_until timestamptz,
+    expires_at timestamptz,
+    response_raw bytea,
+    response_headers jsonb,
+    conflicts bigint NOT NULL DEFAULT 0,
+    attempts bigint NOT NULL DEFAULT 0,
+    onboarding_id text,
+    state text,
+    revision bigint NOT NULL DEFAULT 0,
+    version bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX idempotency_keys_started ON idempotency_keys (created_at, key) WHERE status = 'STARTED';
+CREATE INDEX idempotency_keys_newest ON idempotency_keys (created_at, key);
+CREATE INDEX idempotency_keys_onboarding ON idempotency_keys (onboarding_id) WHERE onboarding_id IS NOT NULL;
+CREATE INDEX idempotency_keys_storage ON idempotency_keys (created_at, key) WHERE phase = 'failed_storage';
+
+CREATE TABLE processed_messages (
+    message_id text PRIMARY KEY,
+    processed_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- A write that does not move `revision` is another service's: it moves everything that others compare with.
+CREATE FUNCTION redrive_written_elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.revision = OLD.revision THEN
+        NEW.revision := OLD.revision + 1;
+        NEW.version := OLD.version + 1;
+        NEW.elsewhere := OLD.elsewhere + 1;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER onboarding_history_elsewhere BEFORE UPDATE ON onboarding_history FOR EACH ROW EXECUTE FUNCTION redrive_written_elsewhere();
+
+-- Whoever changes the status takes the onboarding: it is elsewhere from then on, and our work on it ends.
+CREATE FUNCTION redrive_status_written_elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.elsewhere <> OLD.elsewhere AND NEW.status <> OLD.status THEN
+        NEW.phase := NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+-- Triggers of one kind fire in the order of their names.
+CREATE TRIGGER onboarding_history_taken BEFORE UPDATE ON onboarding_history FOR EACH ROW EXECUTE FUNCTION redrive_status_written_elsewhere();
+CREATE TRIGGER onboarding_state_elsewhere BEFORE UPDATE ON onboarding_state FOR EACH ROW EXECUTE FUNCTION redrive_written_elsewhere();
+
+CREATE FUNCTION redrive_inserted_elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.revision = 0 THEN
+        NEW.revision := 1;
+        NEW.version := NEW.version + 1;
+        NEW.elsewhere := NEW.elsewhere + 1;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER onboarding_state_inserted BEFORE INSERT ON onboarding_state FOR EACH ROW EXECUTE FUNCTION redrive_inserted_elsewhere();
+
+-- A key that others take or settle is theirs from then on: our lease on it is gone.
+CREATE FUNCTION redrive_key_written_elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.revision = OLD.revision THEN
+        NEW.revision := OLD.revision + 1;
+        NEW.version := OLD.version + 1;
+        IF NEW.status IS DISTINCT FROM OLD.status OR NEW.locked_at IS DISTINCT FROM OLD.locked_at
+            OR NEW.locked_by IS DISTINCT FROM OLD.locked_by THEN
+            NEW.phase := NULL;
+            NEW.lease_id := NULL;
+            NEW.lease_until := NULL;
+            NEW.response_raw := NULL;
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER idempotency_keys_elsewhere BEFORE UPDATE ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION redrive_key_written_elsewhere();
+
+-- Tables of our own.
+
+CREATE TABLE work (
+    kind text NOT NULL CHECK (kind IN ('onboarding')),
+    subject_id text NOT NULL,
+    -- While it is leased: when the lease ends. So what is due is one range of one index.
+    run_at timestamptz NOT NULL,
+    parked_by text,
+    attempt bigint NOT NULL DEFAULT 0,
+    lost bigint NOT NULL DEFAULT 0,
+    owner text,
+    lease_id text,
+    epoch bigint NOT NULL DEFAULT 0,
+    lease_until timestamptz,
+    wish text CHECK (wish IN ('roll_back')),
+    replay_id text,
+    elsewhere bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (kind, subject_id)
+);
+CREATE INDEX work_due ON work (run_at);
+CREATE INDEX work_parked ON work (parked_by) WHERE parked_by IS NOT NULL;
+
+CREATE TABLE attempts (
+    onboarding_id text NOT NULL,
+    seq bigint NOT NULL,
+    state text NOT NULL,
+    attempt bigint NOT NULL,
+    worker text NOT NULL,
+    lease_id text NOT NULL,
+    started_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    outcome text CHECK (outcome IN ('succeeded', 'failed', 'parked', 'handed_back', 'lost')),
+    operation text,
+    class text CHECK (class IN ('transient', 'timeout', 'permanent', 'unknown', 'circuit_open')),
+    http_status bigint,
+    error text,
+    reason text,
+    delay_seconds double precision,
+    PRIMARY KEY (onboarding_id, seq)
+);
+
+CREATE TABLE compensations (
+    onboarding_id text NOT NULL,
+    seq bigint NOT NULL,
+    state text NOT NULL,
+    operation text NOT NULL,
+    name text NOT NULL,
+    args jsonb NOT NULL,
+    status text NOT NULL CHECK (status IN ('recorded', 'undone', 'nothing_to_undo', 'failed')),
+    attempts bigint NOT NULL DEFAULT 0,
+    error text,
+    created_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    PRIMARY KEY (onboarding_id, seq),
+    UNIQUE (onboarding_id, name)
+);
+
+CREATE TABLE dead_letters (
+    id text PRIMARY KEY,
+    onboarding_id text NOT NULL,
+    tenant_id text NOT NULL,
+    repo_url text NOT NULL,
+    state text NOT NULL,
+    operation text,
+    error text NOT NULL,
+    error_class text NOT NULL CHECK (error_class IN ('transient', 'timeout', 'permanent', 'unknown', 'circuit_open')),
+    error_fingerprint text NOT NULL,
+    reason text NOT NULL CHECK (reason IN ('exhausted', 'permanent')),
+    status text NOT NULL CHECK (status IN ('open', 'replaying', 'closed', 'discarded', 'quarantined')),
+    outcome text CHECK (outcome IN ('succeeded', 'resumed', 'rolled_back', 'failed_again')),
+    request jsonb NOT NULL,
+    idempotency_key text,
+    history jsonb NOT NULL,
+    replays bigint NOT NULL DEFAULT 0,
+    became text,
+    created_at timestamptz NOT NULL,
+    closed_at timestamptz,
+    action_id text,
+    revision bigint NOT NULL DEFAULT 0,
+    version bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX dead_letters_newest ON dead_letters (created_at, id);
+CREATE INDEX dead_letters_group ON dead_letters (error_fingerprint, created_at, id);
+CREATE INDEX dead_letters_onboarding ON dead_letters (onboarding_id);
+CREATE INDEX dead_letters_key ON dead_letters (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX dead_letters_open ON dead_letters (created_at, id) WHERE status = 'open';
+CREATE INDEX dead_letters_status ON dead_letters (status, created_at, id);
+
+CREATE TABLE letter_groups (
+    error_fingerprint text PRIMARY KEY,
+    error text NOT NULL,
+    operation text,
+    open bigint NOT NULL DEFAULT 0,
+    replaying bigint NOT NULL DEFAULT 0,
+    total bigint NOT NULL DEFAULT 0,
+    first_seen timestamptz NOT NULL,
+    last_seen timestamptz NOT NULL,
+    action_id text
+);
+CREATE INDEX letter_groups_largest ON letter_groups ((open + replaying)) WHERE open + replaying > 0;
+
+CREATE TABLE replays (
+    id text PRIMARY KEY,
+    action_id text NOT NULL,
+    operator text NOT NULL,
+    per_second double precision NOT NULL,
+    total bigint NOT NULL,
+    succeeded bigint NOT NULL DEFAULT 0,
+    failed_again bigint NOT NULL DEFAULT 0,
+    skipped bigint NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL,
+    ended_at timestamptz
+);
+CREATE INDEX replays_newest ON replays (created_at, id);
+CREATE INDEX replays_running ON replays (created_at, id) WHERE ended_at IS NULL;
+
+CREATE TABLE replay_items (
+    replay_id text NOT NULL,
+    letter_id text NOT NULL,
+    onboarding_id text NOT NULL,
+    outcome text NOT NULL CHECK (outcome IN ('waiting', 'succeeded', 'failed_again', 'skipped')),
+    reason text,
+    became text,
+    ended_at timestamptz,
+    PRIMARY KEY (replay_id, letter_id)
+);
+-- A letter is in one running replay at most.
+CREATE UNIQUE INDEX replay_items_waiting ON replay_items (letter_id) WHERE outcome = 'waiting';
+CREATE INDEX replay_items_onboarding ON replay_items (onboarding_id) WHERE outcome = 'waiting';
+CREATE INDEX replay_items_letter ON replay_items (letter_id);
+CREATE INDEX replay_items_became ON replay_items (became) WHERE became IS NOT NULL;
+
+CREATE TABLE circuits (
+    operation text PRIMARY KEY,
+    forced text CHECK (forced IN ('forced_open', 'forced_closed')),
+    forced_until timestamptz,
+    action_id text,
+    version bigint NOT NULL DEFAULT 0
+);
+
+CREATE TABLE circuit_reports (
+    operation text NOT NULL,
+    worker text NOT NULL,
+    state text NOT NULL CHECK (state IN ('closed', 'open', 'half_open')),
+    failure_rate double precision,
+    calls bigint NOT NULL,
+    probe_at timestamptz,
+    reported_at timestamptz NOT NULL,
+    PRIMARY KEY (operation, worker)
+);
+CREATE INDEX circuit_reports_worker ON circuit_reports (worker);
+
+CREATE TABLE workers (
+    id text PRIMARY KEY,
+    started_at timestamptz NOT NULL,
+    beat_at timestamptz NOT NULL,
+    running bigint NOT NULL,
+    metrics_url text
+);
+CREATE INDEX workers_beat ON workers (beat_at);
+
+-- Only ever inserted into.
+CREATE TABLE operator_actions (
+    id text PRIMARY KEY,
+    at timestamptz NOT NULL,
+    operator text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('trigger', 'resume', 'roll_back', 'replay')),
+    reason text,
+    command jsonb NOT NULL,
+    receipt jsonb NOT NULL,
+    applied bigint NOT NULL,
+    left_out bigint NOT NULL
+);
+CREATE INDEX operator_actions_newest ON operator_actions (at, id);
+
+CREATE TABLE operator_action_targets (
+    action_id text NOT NULL,
+    target_kind text NOT NULL CHECK (target_kind IN ('onboarding', 'letter')),
+    target_id text NOT NULL,
+    onboarding_id text,
+    at timestamptz NOT NULL,
+    left_out text,
+    PRIMARY KEY (action_id, target_kind, target_id)
+);
+CREATE INDEX operator_action_targets_target ON operator_action_targets (target_id, at);
+CREATE INDEX operator_action_targets_onboarding ON operator_action_targets (onboarding_id, at) WHERE onboarding_id IS NOT NULL;
+
+CREATE TABLE entity_owners (
+    entity_id text NOT NULL,
+    onboarding_id text NOT NULL,
+    PRIMARY KEY (entity_id, onboarding_id)
+);
+CREATE INDEX entity_owners_onboarding ON entity_owners (onboarding_id);
+
+-- Two roles, if the database has them: who looks (no payloads), and who acts.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'redrive_viewer') THEN
+        GRANT SELECT ON onboarding_progress, entity_relationships, processed_messages, work, attempts, letter_groups, replays, replay_items,
+            circuits, circuit_reports, workers, operator_action_targets, entity_owners, onboarding_history TO redrive_viewer;
+        GRANT SELECT (onboarding_id, current_state, last_checkpoint, updated_at, revision, version, elsewhere) ON onboarding_state TO redrive_viewer;
+        GRANT SELECT (id, api_version, kind, tenant_id, updated_at) ON entities TO redrive_viewer;
+        GRANT SELECT (key, request_path, request_hash, status, response_code, created_at, locked_at, locked_by, operation, client_key, phase,
+            lease_id, lease_until, expires_at, conflicts, attempts, onboarding_id, state, revision, version) ON idempotency_keys TO redrive_viewer;
+        GRANT SELECT (onboarding_id, seq, state, operation, name, status, attempts, error, created_at, ended_at) ON compensations TO redrive_viewer;
+        GRANT SELECT (id, onboarding_id, tenant_id, repo_url, state, operation, error, error_class, error_fingerprint, reason, status, outcome,
+            idempotency_key, replays, became, created_at, closed_at, action_id, revision, version) ON dead_letters TO redrive_viewer;
+        GRANT SELECT (id, at, operator, kind, reason, applied, left_out) ON operator_actions TO redrive_viewer;
+        GRANT SELECT ON _sqlx_migrations TO redrive_viewer;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'redrive_operator') THEN
+        GRANT SELECT, INSERT, UPDATE, DELETE ON onboarding_history, onboarding_state, onboarding_progress, entities, entity_relationships,
+            idempotency_keys, processed_messages, work, attempts, compensations, dead_letters, letter_groups, replays, replay_items, circuits,
+            circuit_reports, workers, entity_owners TO redrive_operator;
+        GRANT SELECT, INSERT ON operator_actions, operator_action_targets TO redrive_operator;
+        GRANT SELECT ON _sqlx_migrations TO redrive_operator;
+    END IF;
+END $$;

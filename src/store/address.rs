@@ -1,0 +1,137 @@
+//! Where the database is: the URL read, and what of it may be shown. Opens nothing.
+
+use std::{path::PathBuf, str::FromStr};
+
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use crate::engine::store::StoreError;
+
+/// A database URL, read.
+#[derive(Clone)]
+pub(super) enum Address {
+    /// `sqlite:PATH`.
+    File(PathBuf),
+    /// `sqlite::memory:`: a file that goes when the store does.
+    Temporary,
+    /// `postgres://…`.
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl Address {
+    /// Reads `url`.
+    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
+        let wrong = |why: String| StoreError::Unreachable { database: shown(url), why };
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let path = path.split('?').next().unwrap_or_default();
+            return match path {
+                ":memory:" => Ok(Self::Temporary),
+                "" => Err(wrong("sqlite: is followed by no path".to_owned())),
+                path => Ok(Self::File(PathBuf::from(path))),
+            };
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(url).map_err(|error| wrong(error.to_string()))?;
+            let said = url.split_once('?').is_some_and(|(_, rest)| rest.contains("sslmode="));
+            let options = match is_near(&options) {
+                _ if said => options,
+                true => options.ssl_mode(PgSslMode::Prefer),
+                // The driver's default falls back to plain text silently.
+                false => options.ssl_mode(PgSslMode::VerifyFull),
+            };
+            return Ok(Self::Postgres(Box::new(options)));
+        }
+        Err(wrong("expected sqlite:PATH, sqlite::memory: or postgres://USER@HOST/DATABASE".to_owned()))
+    }
+
+    /// For headers and errors: never a password.
+    pub(super) fn label(&self) -> String {
+        match self {
+            Self::File(path) => {
+                format!(
+                    "sqlite {}",
+                    path.file_name().map_or_else(|| path.display().to_string(), |n| n.display().to_string())
+                )
+            }
+            Self::Temporary => "sqlite (temporary)".to_owned(),
+            Self::Postgres(options) => {
+                let host = options
+                    .get_socket()
+                    .map_or_else(|| options.get_host().to_owned(), |s| s.display().to_string());
+                let port = if options.get_port() == 5432 {
+                    String::new()
+                } else {
+                    format!(":{}", options.get_port())
+                };
+                format!(
+                    "postgres://{}:***@{host}{port}/{}",
+                    options.get_username(),
+                    options.get_database().unwrap_or(options.get_username())
+                )
+            }
+        }
+    }
+}
+
+/// On this machine: a socket or loopback.
+fn is_near(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// A URL that could not be read, with whatever may be a password taken out.
+fn shown(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => {
+            format!("{}***{}", &url[..scheme + 3], url[at..].split('?').next().unwrap_or_default())
+        }
+        _ => url.split('?').next().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn postgres(url: &str) -> PgConnectOptions {
+        match Address::parse(url).unwrap() {
+            Address::Postgres(options) => *options,
+            _ => panic!("{url} is Postgres"),
+        }
+    }
+
+    #[test]
+    fn far_away_the_certificate_is_verified_unless_told_otherwise() {
+        let mode = |url| format!("{:?}", postgres(url).get_ssl_mode());
+        assert_eq!(mode("postgres://u:p@db.example.org/x"), "VerifyFull");
+        assert_eq!(mode("postgres://u:p@db.example.org/x?sslmode=disable"), "Disable");
+        assert_eq!(mode("postgres://u:p@127.0.0.1/x"), "Prefer");
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let secret = "hunter2";
+        let label = Address::parse(&format!("postgres://u:{secret}@127.0.0.1:6000/x")).unwrap().label();
+        assert_eq!(label, "postgres://u:***@127.0.0.1:6000/x");
+        for bad in
+            [format!("mysql://u:{secret}@h/x"), format!("postgres://u:{secret}@h:port/x?password={secret}")]
+        {
+            let Err(error) = Address::parse(&bad) else { panic!("{bad} is refused") };
+            assert!(!error.to_string().contains(secret), "{error}");
+        }
+    }
+
+    #[test]
+    fn paths_and_memory_are_told_apart() {
+        assert!(matches!(Address::parse("sqlite::memory:"), Ok(Address::Temporary)));
+        assert!(
+            matches!(Address::parse("sqlite:///var/x.db"), Ok(Address::File(p)) if p == PathBuf::from("/var/x.db"))
+        );
+        assert!(
+            matches!(Address::parse("sqlite:x.db?mode=rwc"), Ok(Address::File(p)) if p == PathBuf::from("x.db"))
+        );
+    }
+}

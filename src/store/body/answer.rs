@@ -1,0 +1,138 @@
+//! Answering a trigger: the onboarding that stands for the request is found, resumed, or begun.
+
+use std::collections::BTreeSet;
+
+use sqlx::query;
+
+use super::{
+    act::{Acted, of_onboarding},
+    letter, onboarding,
+    onboarding::Onboarding,
+    row::Columns,
+    tx::Tx,
+};
+use crate::{
+    clock,
+    domain::{
+        id::OnboardingId,
+        letter::LetterOutcome,
+        onboarding::{Phase, Request, Status, TriggerStatus},
+    },
+    engine::command::TriggerAnswer,
+    store::{error::Fail, value::clean},
+};
+
+pub(super) async fn trigger(tx: &mut Tx, request: &Request, action: &str) -> Result<Acted, Fail> {
+    let request = &Request {
+        tenant_id: clean(&request.tenant_id),
+        repo_url: clean(&request.repo_url),
+        workspace_id: request.workspace_id.as_deref().map(clean),
+    };
+    // The unique index settles the race of two first triggers: who loses finds the winner's row.
+    loop {
+        if let Some(found) = newest(tx, request).await? {
+            let work = onboarding::lock_work(tx.conn(), &found).await?;
+            let Some(onboarding) = onboarding::lock_history(tx.conn(), &found).await? else { continue };
+            // It was rolled back between the two looks: then it stands for nothing any more.
+            if onboarding.status == Status::FailedCleanedUp {
+                continue;
+            }
+            return found_one(tx, onboarding, work.is_some(), action).await;
+        }
+        if let Some(acted) = begin(tx, request, action).await? {
+            return Ok(acted);
+        }
+    }
+}
+
+/// The row that stands for the request, or the newest that failed. A fingerprint alone is not enough: `:` can occur
+/// in the parts.
+async fn newest(tx: &mut Tx, request: &Request) -> Result<Option<String>, sqlx::Error> {
+    let select = "SELECT id FROM onboarding_history WHERE fingerprint = $1 AND tenant_id = $2 AND repo_url = $3 \
+        AND coalesce(workspace_id, '') = $4 AND status <> 'failed_cleaned_up' \
+        ORDER BY CASE WHEN status = 'failed' THEN 1 ELSE 0 END, created_at DESC, id DESC LIMIT 1";
+    let row = query(select)
+        .bind(request.fingerprint())
+        .bind(&request.tenant_id)
+        .bind(&request.repo_url)
+        .bind(request.workspace_id.as_deref().unwrap_or_default())
+        .fetch_optional(tx.conn())
+        .await?;
+    row.map(|row| row.text("id")).transpose()
+}
+
+async fn begin(tx: &mut Tx, request: &Request, action: &str) -> Result<Option<Acted>, Fail> {
+    let id = OnboardingId(clock::new_id());
+    if !onboarding::start(tx, &id, request, action).await? {
+        return Ok(None);
+    }
+    let Some(onboarding) = onboarding::lock_history(tx.conn(), id.as_str()).await? else { return Ok(None) };
+    let answer = said(tx, &onboarding, TriggerStatus::Started, "onboarding started".to_owned()).await?;
+    Ok(Some(Acted { touched: vec![of_onboarding(id.0, None)], triggered: Some(answer), ..Acted::default() }))
+}
+
+async fn found_one(tx: &mut Tx, found: Onboarding, has_work: bool, action: &str) -> Result<Acted, Fail> {
+    let going_back = matches!(found.phase, Some(Phase::RollingBack | Phase::Stuck))
+        || found.state.as_deref() == Some("ROLLING_BACK");
+    let quiet = |answer| Acted { triggered: Some(answer), ..Acted::default() };
+    match found.status {
+        Status::Completed if !going_back => {
+            let message = "already onboarded".to_owned();
+            Ok(quiet(said(tx, &found, TriggerStatus::AlreadyCompleted, message).await?))
+        }
+        _ if going_back => {
+            let message = match has_work {
+                true => "its roll-back is running: trigger again when it is finished",
+                false => {
+                    "its roll-back stands: it must be finished by an operator before it can be onboarded anew"
+                }
+            };
+            Ok(quiet(said(tx, &found, TriggerStatus::InProgress, message.to_owned()).await?))
+        }
+        Status::Failed => {
+            let retry_at = found.failed_at.map(|failed| failed.plus(tx.cool_down));
+            if let Some(retry_at) = retry_at.filter(|at| *at > tx.now) {
+                let message =
+                    format!("failed lately: try again at {} UTC", retry_at.0.format("%Y-%m-%d %H:%M:%S"));
+                let mut answer = said(tx, &found, TriggerStatus::CoolingDown, message).await?;
+                answer.retry_at = Some(retry_at.0);
+                return Ok(quiet(answer));
+            }
+            letter::close(tx, found.id.as_str(), LetterOutcome::Resumed, None, Some(action)).await?;
+            let due = tx.now;
+            onboarding::resume(tx, &found, due, action, None).await?;
+            let message = format!("resumed from {}", found.next_state(false));
+            let answer = said(tx, &found, TriggerStatus::Resumed, message).await?;
+            Ok(Acted {
+                touched: vec![of_onboarding(found.id.0, None)],
+                triggered: Some(answer),
+                ..Acted::default()
+            })
+        }
+        _ => {
+            let message = "already in progress".to_owned();
+            Ok(quiet(said(tx, &found, TriggerStatus::InProgress, message).await?))
+        }
+    }
+}
+
+async fn said(
+    tx: &mut Tx,
+    onboarding: &Onboarding,
+    status: TriggerStatus,
+    message: String,
+) -> Result<TriggerAnswer, sqlx::Error> {
+    let mut entities: BTreeSet<String> = onboarding.entities_created.iter().cloned().collect();
+    let owned = "SELECT entity_id FROM entity_owners WHERE onboarding_id = $1 ORDER BY entity_id";
+    for row in query(owned).bind(onboarding.id.as_str()).fetch_all(tx.conn()).await? {
+        entities.insert(row.text("entity_id")?);
+    }
+    Ok(TriggerAnswer {
+        onboarding_id: onboarding.id.clone(),
+        status,
+        current_state: onboarding.state.clone().map(Into::into),
+        entities: entities.into_iter().collect(),
+        message,
+        retry_at: None,
+    })
+}

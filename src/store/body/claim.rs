@@ -1,0 +1,203 @@
+//! Leases: taking due work, keeping it, and what a claimed row carries.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::query;
+
+use super::{
+    Conn, key, onboarding,
+    onboarding::Onboarding,
+    row::{Columns, Row},
+    tx::Tx,
+};
+use crate::{
+    clock,
+    domain::{
+        attempt::CompensationStatus,
+        id::{LeaseId, OnboardingId, StateName, WorkerId},
+        onboarding::{Phase, State},
+    },
+    engine::store::{Claimed, Compensation, Direction, Lease},
+};
+
+pub(super) async fn claim(
+    tx: &mut Tx,
+    worker: &WorkerId,
+    limit: usize,
+    lease: Duration,
+) -> Result<Vec<Claimed>, sqlx::Error> {
+    // While a row is leased its run_at is the lease's end, so what is due is one range of the index.
+    let due = concat!(
+        "SELECT subject_id FROM work WHERE kind = 'onboarding' AND run_at <= $1 \
+         AND (lease_until IS NULL OR lease_until <= $1) ORDER BY run_at, subject_id LIMIT $2",
+        skip_locked!()
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let due = query(due).bind(tx.now).bind(limit).fetch_all(tx.conn()).await?;
+    let mut claimed = Vec::with_capacity(due.len());
+    for row in due {
+        let id = row.text("subject_id")?;
+        claimed.extend(take(tx, &id, worker, lease).await?);
+    }
+    Ok(claimed)
+}
+
+/// Takes one row that is due and locked. `None`: it is not ours any more.
+async fn take(
+    tx: &mut Tx,
+    id: &str,
+    worker: &WorkerId,
+    lease: Duration,
+) -> Result<Option<Claimed>, sqlx::Error> {
+    let work = onboarding::lock_work(tx.conn(), id).await?;
+    let found = onboarding::lock_history(tx.conn(), id).await?;
+    let (Some(mut work), Some(mut found)) = (work, found) else { return dismiss(tx, id).await };
+    // Others have ended it, or taken it: their word counts.
+    if !found.phase.is_some_and(Phase::is_live) {
+        return dismiss(tx, id).await;
+    }
+    if close_lost(tx, id).await? > 0 {
+        work.lost += 1;
+    }
+    if work.wants_roll_back && found.phase != Some(Phase::RollingBack) {
+        onboarding::begin_roll_back(tx, &found, None).await?;
+        (work.attempt, work.lost) = (0, 0);
+        match onboarding::lock_history(tx.conn(), id).await? {
+            Some(again) => found = again,
+            None => return Ok(None),
+        }
+    }
+    let direction = match found.phase {
+        Some(Phase::RollingBack) => Direction::Back,
+        _ => Direction::Forward,
+    };
+    let state = found.next_state(direction == Direction::Back);
+    let (lease_id, until, attempt) = (LeaseId(clock::new_id()), tx.now.plus(lease), work.attempt + 1);
+    let update = "UPDATE work SET owner = $2, lease_id = $3, epoch = epoch + 1, lease_until = $4, run_at = $4, parked_by = NULL, \
+        attempt = $5, lost = $6, elsewhere = $7, wish = NULL WHERE kind = 'onboarding' AND subject_id = $1";
+    query(update)
+        .bind(id)
+        .bind(worker.as_str())
+        .bind(lease_id.as_str())
+        .bind(until)
+        .bind(attempt)
+        .bind(work.lost)
+        .bind(found.elsewhere)
+        .execute(tx.conn())
+        .await?;
+    let running = "UPDATE onboarding_history SET phase = CASE WHEN phase = 'rolling_back' THEN phase ELSE 'running' END, \
+        attempt = $2, revision = revision + 1 WHERE id = $1";
+    query(running).bind(id).bind(attempt).execute(tx.conn()).await?;
+    let held = Held { id, worker: worker.as_str(), lease: &lease_id, until };
+    let tried = match direction {
+        Direction::Forward => state.as_str(),
+        Direction::Back => State::RollingBack.as_str(),
+    };
+    open_attempt(tx, &held, tried, attempt).await?;
+    if direction == Direction::Forward {
+        key::start_again(tx, &held, state.as_str()).await?;
+    }
+    let done = subtasks(tx.conn(), id, &state).await?;
+    let compensations = compensations(tx.conn(), id).await?;
+    let small = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+    let Onboarding { request, workflow, workflow_version, context, entities_created, .. } = found;
+    Ok(Some(Claimed {
+        lease: Lease { onboarding: OnboardingId(id.to_owned()), id: lease_id },
+        request,
+        workflow,
+        workflow_version: i32::try_from(workflow_version).unwrap_or(i32::MAX),
+        direction,
+        state,
+        context,
+        attempt: small(attempt),
+        lost: small(work.lost),
+        done,
+        compensations,
+        entities_created,
+        replay: work.replay,
+    }))
+}
+
+/// Who holds what, while it writes.
+pub(super) struct Held<'a> {
+    pub(super) id: &'a str,
+    pub(super) worker: &'a str,
+    pub(super) lease: &'a LeaseId,
+    pub(super) until: crate::store::value::Time,
+}
+
+pub(super) async fn open_attempt(
+    tx: &mut Tx,
+    held: &Held<'_>,
+    state: &str,
+    attempt: i64,
+) -> Result<(), sqlx::Error> {
+    let insert = "INSERT INTO attempts (onboarding_id, seq, state, attempt, worker, lease_id, started_at) \
+        SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, $6 FROM attempts WHERE onboarding_id = $1";
+    let insert = query(insert).bind(held.id).bind(state).bind(attempt).bind(held.worker);
+    insert.bind(held.lease.as_str()).bind(tx.now).execute(tx.conn()).await.map(|_| ())
+}
+
+/// Closes what a vanished worker left open.
+async fn close_lost(tx: &mut Tx, id: &str) -> Result<u64, sqlx::Error> {
+    let update = "UPDATE attempts SET ended_at = $2, outcome = 'lost', reason = 'its worker vanished and the lease ran out' \
+        WHERE onboarding_id = $1 AND ended_at IS NULL";
+    let update = query(update).bind(id).bind(tx.now).execute(tx.conn()).await?;
+    Ok(update.rows_affected())
+}
+
+/// Work on something that is not ours any more ends, quietly.
+async fn dismiss(tx: &mut Tx, id: &str) -> Result<Option<Claimed>, sqlx::Error> {
+    close_lost(tx, id).await?;
+    key::free_started(tx, id, None).await?;
+    query("DELETE FROM work WHERE kind = 'onboarding' AND subject_id = $1")
+        .bind(id)
+        .execute(tx.conn())
+        .await?;
+    Ok(None)
+}
+
+async fn subtasks(conn: &mut Conn, id: &str, state: &StateName) -> Result<Vec<String>, sqlx::Error> {
+    let select = "SELECT subtask FROM onboarding_progress WHERE onboarding_id = $1 AND state = $2 ORDER BY completed_at, subtask";
+    let rows = query(select).bind(id).bind(state.as_str()).fetch_all(conn).await?;
+    rows.iter().map(|row| row.text("subtask")).collect()
+}
+
+async fn compensations(conn: &mut Conn, id: &str) -> Result<Vec<Compensation>, sqlx::Error> {
+    let select = "SELECT seq, state, operation, name, CAST(args AS text) AS args, status, attempts FROM compensations \
+        WHERE onboarding_id = $1 ORDER BY seq";
+    let compensation = |row: &Row| {
+        Ok(Compensation {
+            seq: row.int32("seq")?,
+            state: row.id("state")?,
+            operation: row.text("operation")?,
+            name: row.text("name")?,
+            args: row.json("args").unwrap_or(Value::Null),
+            status: row.word("status")?.unwrap_or(CompensationStatus::Recorded),
+            attempts: u32::try_from(row.int("attempts")?).unwrap_or(u32::MAX),
+        })
+    };
+    query(select).bind(id).fetch_all(conn).await?.iter().map(compensation).collect()
+}
+
+pub(super) async fn renew(tx: &mut Tx, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, sqlx::Error> {
+    let until = tx.now.plus(lease);
+    let mut sorted: Vec<&Lease> = leases.iter().collect();
+    sorted.sort_by_key(|lease| &lease.onboarding);
+    let mut lost = Vec::new();
+    for lease in sorted {
+        // A write by others fences the holder; here it learns of it before its next record.
+        let renew = "UPDATE work SET lease_until = $3, run_at = $3 WHERE kind = 'onboarding' AND subject_id = $1 \
+            AND lease_id = $2 AND lease_until > $4 AND elsewhere = (SELECT h.elsewhere + coalesce(s.elsewhere, 0) \
+            FROM onboarding_history h LEFT JOIN onboarding_state s ON s.onboarding_id = h.id WHERE h.id = $1)";
+        let renew =
+            query(renew).bind(lease.onboarding.as_str()).bind(lease.id.as_str()).bind(until).bind(tx.now);
+        if renew.execute(tx.conn()).await?.rows_affected() == 0 {
+            lost.push(lease.clone());
+            continue;
+        }
+        key::keep(tx, lease.onboarding.as_str(), &lease.id, until).await?;
+    }
+    Ok(lost)
+}

@@ -1,0 +1,238 @@
+//! The verbs, compiled once for each dialect: `super` says which (`Db`, `Conn`, locks, clock, wake-up).
+//!
+//! `tx` is a transaction with its instant; `act`, `claim`, `record` and `keys` are the writing verbs, `read` the
+//! board; the rest is what they share.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Pool;
+
+use super::{BEGIN_READ, BEGIN_WRITE, Conn, Db, NOW, Wake, lock_action};
+use crate::{
+    domain::id::{KeyId, LeaseId, StateName, WorkerId},
+    engine::{
+        command::{Command, Receipt, Refusal, Submission},
+        plan::Standing,
+        reader::{Board, Query, Reader},
+        store::{
+            Claimed, Conflict, ForcedCircuit, Gauges, Heartbeat, KeyBegun, KeyIntent, KeyStore, Lease,
+            Opening, Recorded, StepRecord, Store, StoreError,
+        },
+    },
+    store::{
+        BoundTime, OpenOptions,
+        error::{Fail, explain},
+        value::Time,
+    },
+};
+
+mod act;
+mod answer;
+mod audit;
+mod claim;
+mod end;
+mod entity;
+mod key;
+mod letter;
+mod onboarding;
+mod read;
+mod record;
+mod row;
+mod standing;
+mod tx;
+mod worker;
+
+use tx::Tx;
+
+/// An open database.
+pub(super) struct Handle {
+    write: Option<Pool<Db>>,
+    read: Pool<Db>,
+    time: BoundTime,
+    cool_down: Duration,
+    label: String,
+    wake: Wake,
+    /// The folder of a temporary database, removed with this value.
+    _kept: Option<tempfile::TempDir>,
+}
+
+/// Runs `$verb` in a transaction of its own and commits; again when somebody else was in the way and nothing happened.
+macro_rules! in_transaction {
+    ($self:ident, |$tx:ident| $verb:expr) => {{
+        let mut tries = 0_u32;
+        loop {
+            let tried = async {
+                let mut opened = $self.begin().await?;
+                let $tx = &mut opened;
+                let value = $verb.await?;
+                let has_work = opened.commit().await?;
+                Ok::<_, Fail>((value, has_work))
+            };
+            match tried.await {
+                Ok((value, has_work)) => {
+                    if has_work {
+                        $self.wake.signal();
+                    }
+                    break Ok(value);
+                }
+                Err(fail) if fail.is_worth_repeating() && tries < 5 => tries += 1,
+                Err(fail) => break Err(fail),
+            }
+        }
+    }};
+}
+
+impl Handle {
+    pub(super) fn new(
+        write: Option<Pool<Db>>,
+        read: Pool<Db>,
+        options: &OpenOptions,
+        label: String,
+        wake: Wake,
+        kept: Option<tempfile::TempDir>,
+    ) -> Self {
+        let (time, cool_down) = (options.time.clone(), options.cool_down);
+        Self { write, read, time, cool_down, label, wake, _kept: kept }
+    }
+
+    async fn begin(&self) -> Result<Tx, Fail> {
+        let pool = self.write.as_ref().ok_or(Fail::Store(StoreError::ReadOnly))?;
+        let mut inner = pool.begin_with(BEGIN_WRITE).await?;
+        let now = self.now(&mut inner).await?;
+        Ok(Tx::new(inner, now, self.cool_down))
+    }
+
+    /// A read-only transaction: everything read in it is of one instant.
+    async fn look(&self) -> Result<(sqlx::Transaction<'static, Db>, Time), sqlx::Error> {
+        let mut inner = self.read.begin_with(BEGIN_READ).await?;
+        let now = self.now(&mut inner).await?;
+        Ok((inner, now))
+    }
+
+    async fn now(&self, conn: &mut Conn) -> Result<Time, sqlx::Error> {
+        match self.time.get() {
+            Some(at) => Ok(Time::new(at)),
+            None => sqlx::query_scalar(NOW).fetch_one(conn).await,
+        }
+    }
+
+    fn say(&self, doing: &'static str) -> impl Fn(Fail) -> StoreError + '_ {
+        move |fail| fail.explain(doing, &self.label)
+    }
+}
+
+#[async_trait]
+impl KeyStore for Handle {
+    async fn begin(&self, key: &KeyIntent, owner: &str, lease: Duration) -> Result<KeyBegun, StoreError> {
+        in_transaction!(self, |tx| key::begin(tx, key, owner, lease))
+            .map_err(self.say("beginning under a key"))
+    }
+
+    async fn complete(
+        &self,
+        key: &KeyId,
+        lease: &LeaseId,
+        code: u16,
+        body: &[u8],
+    ) -> Result<bool, StoreError> {
+        in_transaction!(self, |tx| key::complete(tx, key, lease, code, body))
+            .map_err(self.say("storing a key's response"))
+    }
+
+    async fn free(&self, key: &KeyId, lease: &LeaseId) -> Result<bool, StoreError> {
+        in_transaction!(self, |tx| key::free(tx, key, lease)).map_err(self.say("freeing a key"))
+    }
+}
+
+#[async_trait]
+impl Store for Handle {
+    async fn act(&self, submission: &Submission) -> Result<Receipt, Refusal> {
+        in_transaction!(self, |tx| act::act(tx, submission)).map_err(|fail| match fail {
+            Fail::Refused(refusal) => *refusal,
+            other => Refusal::Store(other.explain("the action", &self.label)),
+        })
+    }
+
+    async fn claim(
+        &self,
+        worker: &WorkerId,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        in_transaction!(self, |tx| claim::claim(tx, worker, limit, lease)).map_err(self.say("claiming work"))
+    }
+
+    async fn open(
+        &self,
+        lease: &Lease,
+        state: &StateName,
+        opening: &Opening,
+    ) -> Result<Result<(), Conflict>, StoreError> {
+        in_transaction!(self, |tx| record::open(tx, lease, state, opening))
+            .map_err(self.say("opening a state"))
+    }
+
+    async fn record(
+        &self,
+        records: &[StepRecord],
+        lease: Duration,
+    ) -> Result<Vec<Result<Recorded, Conflict>>, StoreError> {
+        in_transaction!(self, |tx| record::record(tx, records, lease)).map_err(self.say("recording a step"))
+    }
+
+    async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError> {
+        in_transaction!(self, |tx| claim::renew(tx, leases, lease)).map_err(self.say("renewing leases"))
+    }
+
+    async fn beat(&self, beat: &Heartbeat) -> Result<Vec<ForcedCircuit>, StoreError> {
+        in_transaction!(self, |tx| worker::beat(tx, beat)).map_err(self.say("a worker's sign of life"))
+    }
+
+    async fn leave(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        in_transaction!(self, |tx| worker::leave(tx, worker)).map_err(self.say("a worker's goodbye"))
+    }
+
+    async fn next_due(&self) -> Result<Option<Duration>, StoreError> {
+        let looked = async {
+            let (mut tx, now) = self.look().await?;
+            worker::next_due(&mut tx, now).await
+        };
+        looked.await.map_err(|error| explain(&error, "looking for due work", &self.label))
+    }
+
+    async fn wait(&self, at_most: Duration) {
+        self.wake.wait(at_most).await;
+    }
+
+    async fn gauges(&self) -> Result<Gauges, StoreError> {
+        let looked = async {
+            let (mut tx, _) = self.look().await?;
+            worker::gauges(&mut tx).await
+        };
+        looked.await.map_err(|error| explain(&error, "counting", &self.label))
+    }
+}
+
+#[async_trait]
+impl Reader for Handle {
+    async fn read(&self, query: &Query) -> Result<Board, StoreError> {
+        let looked = async {
+            let (mut tx, now) = self.look().await?;
+            read::board(&mut tx, now, query).await
+        };
+        looked.await.map_err(|error| explain(&error, "reading the board", &self.label))
+    }
+
+    async fn standing(&self, command: &Command) -> Result<Standing, StoreError> {
+        let looked = async {
+            let (mut tx, now) = self.look().await?;
+            standing::of_command(&mut tx, now, command).await
+        };
+        looked.await.map_err(|error| explain(&error, "reading the preview", &self.label))
+    }
+
+    fn label(&self) -> String {
+        self.label.clone()
+    }
+}

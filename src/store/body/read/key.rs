@@ -1,0 +1,178 @@
+//! Keys: those in trouble first, and why one will or will not be retried.
+
+use sqlx::QueryBuilder;
+
+use super::{
+    super::{
+        Conn, Db,
+        row::{Columns, Row},
+    },
+    filter::{self, Listed},
+    page, rows,
+};
+use crate::{
+    domain::{
+        id::KeyId,
+        key::{KeyPhase, KeyStatus},
+        text::SafeText,
+    },
+    engine::reader::{Cursor, KeyPage, KeyRow, Query},
+    store::value::{Time, clean},
+};
+
+/// How much of a stored response is shown.
+const SHOWN: usize = 4 * 1024;
+
+/// Whether a list wants keys in trouble or all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    Yes,
+    No,
+}
+
+pub(super) async fn list(
+    conn: &mut Conn,
+    now: Time,
+    query: &Query,
+    limit: u32,
+) -> Result<Vec<KeyRow>, sqlx::Error> {
+    // The cursor's row says in which half of the list it stands.
+    let in_trouble = match &query.after {
+        None => true,
+        Some(cursor) => match one(conn, &cursor.id).await? {
+            Some(row) => {
+                let row = rows::key(&row, now)?;
+                row.stuck || row.phase == Some(KeyPhase::FailedStorage)
+            }
+            None => false,
+        },
+    };
+    let mut keys = Vec::new();
+    if in_trouble {
+        keys = half(conn, now, query, Trouble::Yes, query.after.as_ref(), limit).await?;
+    }
+    let left = limit.saturating_sub(u32::try_from(keys.len()).unwrap_or(u32::MAX));
+    if left > 0 {
+        let after = query.after.as_ref().filter(|_| !in_trouble);
+        keys.extend(half(conn, now, query, Trouble::No, after, left).await?);
+    }
+    Ok(keys)
+}
+
+async fn half(
+    conn: &mut Conn,
+    now: Time,
+    query: &Query,
+    trouble: Trouble,
+    after: Option<&Cursor>,
+    limit: u32,
+) -> Result<Vec<KeyRow>, sqlx::Error> {
+    let mut sql = QueryBuilder::<Db>::new(rows::KEY);
+    sql.push("FROM idempotency_keys k WHERE ");
+    sql.push(if trouble == Trouble::Yes { "(" } else { "NOT (" });
+    filter::stuck(&mut sql, now);
+    sql.push(" OR coalesce(k.phase = 'failed_storage', FALSE))");
+    filter::push(&mut sql, Listed::Keys, &query.filter, now);
+    filter::push_after(&mut sql, ("k.created_at", "k.key"), after);
+    sql.push(" ORDER BY k.created_at DESC, k.key DESC LIMIT ").push_bind(i64::from(limit));
+    sql.build().fetch_all(conn).await?.iter().map(|row| rows::key(row, now)).collect()
+}
+
+async fn one(conn: &mut Conn, key: &str) -> Result<Option<Row>, sqlx::Error> {
+    let mut sql = QueryBuilder::<Db>::new(rows::KEY);
+    sql.push("FROM idempotency_keys k WHERE k.key = ").push_bind(clean(key));
+    sql.build().fetch_optional(conn).await
+}
+
+/// An onboarding's keys, oldest first.
+pub(super) async fn of_onboarding(
+    conn: &mut Conn,
+    now: Time,
+    onboarding: &str,
+) -> Result<Vec<KeyRow>, sqlx::Error> {
+    let mut sql = QueryBuilder::<Db>::new(rows::KEY);
+    sql.push("FROM idempotency_keys k WHERE k.onboarding_id = ").push_bind(onboarding.to_owned());
+    sql.push(" ORDER BY k.created_at, k.key LIMIT 200");
+    sql.build().fetch_all(conn).await?.iter().map(|row| rows::key(row, now)).collect()
+}
+
+pub(super) async fn page(conn: &mut Conn, now: Time, key: &KeyId) -> Result<Option<KeyPage>, sqlx::Error> {
+    let Some(found) = one(conn, key.as_str()).await? else { return Ok(None) };
+    let row = rows::key(&found, now)?;
+    let select = "SELECT response_body, response_raw, status AS word FROM idempotency_keys WHERE key = $1";
+    let stored = sqlx::query(select).bind(clean(key.as_str())).fetch_one(&mut *conn).await?;
+    let response = match stored.bytes("response_raw")? {
+        Some(raw) => Some(shown(&raw)),
+        None => stored.opt_text("response_body")?.map(|body| shown(body.as_bytes())),
+    };
+    let word = stored.text("word")?;
+    let onboarding = match &row.onboarding {
+        Some(id) => page::onboarding_row(conn, now, id.as_str()).await?,
+        None => None,
+    };
+    let letters = page::letters_where(conn, "l.idempotency_key = ", row.key.as_str()).await?;
+    Ok(Some(KeyPage { why: SafeText::new(&why(&row, &word, now)), row, response, onboarding, letters }))
+}
+
+/// Bytes as text, cut; what is not UTF-8 in hexadecimal.
+fn shown(bytes: &[u8]) -> SafeText {
+    let cut = &bytes[..bytes.len().min(SHOWN)];
+    match std::str::from_utf8(cut) {
+        Ok(text) => SafeText::new(text),
+        // Only the cut itself may have gone through a character.
+        Err(error) if error.error_len().is_none() => {
+            SafeText::new(&String::from_utf8_lossy(&cut[..error.valid_up_to()]))
+        }
+        Err(_) => SafeText::new(&cut.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+    }
+}
+
+fn why(row: &KeyRow, word: &str, now: Time) -> String {
+    let ago = |at: chrono::DateTime<chrono::Utc>| {
+        let seconds = (now.0 - at).num_seconds().max(0);
+        match seconds {
+            s if s < 120 => format!("{s} s"),
+            s if s < 7_200 => format!("{} min", s / 60),
+            s => format!("{} h", s / 3_600),
+        }
+    };
+    let owner = row.locked_by.as_ref().map_or("somebody", SafeText::as_str);
+    let code = row.response_code.map(|code| format!(" {code}")).unwrap_or_default();
+    match (row.status, row.phase) {
+        (KeyStatus::Started, _) if word != KeyStatus::Started.as_str() => {
+            format!(
+                "its status {word} is not known here: it is left to whoever wrote it, and refused until then"
+            )
+        }
+        (KeyStatus::Started, _) => match row.lease_until {
+            Some(until) if until > now.0 => {
+                let left = (until - now.0).num_seconds().max(0);
+                format!(
+                    "in flight: {owner} holds it for another {left} s; the same request is refused until then"
+                )
+            }
+            Some(until) => format!(
+                "stuck: {owner}'s lease ended {} ago without an answer; the next request takes it over and runs again",
+                ago(until)
+            ),
+            None => format!(
+                "stuck: {owner} holds it without a lease since {}; the same request is refused until it is released or expires",
+                row.locked_at.map_or_else(|| "an unknown time".to_owned(), |at| format!("{} ago", ago(at)))
+            ),
+        },
+        (KeyStatus::Completed, _) => {
+            format!("completed: the stored response{code} is replayed, nothing runs again")
+        }
+        (KeyStatus::Failed, Some(KeyPhase::Freed)) => {
+            "free: the last try failed in a way that may pass; the next request runs".to_owned()
+        }
+        (KeyStatus::Failed, Some(KeyPhase::FailedStorage)) => {
+            "the work was done but its response could not be stored; the next request runs it again"
+                .to_owned()
+        }
+        (KeyStatus::Failed, _) if row.response_code.is_some() => {
+            format!("failed for good: the stored error{code} is replayed; resume its onboarding to run again")
+        }
+        (KeyStatus::Failed, _) => "failed without a stored answer: the next request runs".to_owned(),
+    }
+}

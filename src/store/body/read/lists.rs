@@ -1,0 +1,122 @@
+//! The lists: newest first, paged by what the last row was.
+
+use std::collections::HashMap;
+
+use sqlx::QueryBuilder;
+
+use super::{
+    super::{Conn, Db, row::Columns},
+    filter::{self, Listed},
+    rows,
+};
+use crate::{
+    domain::{action::ActionKind, text::SafeText},
+    engine::reader::{AuditRow, LetterRow, OnboardingRow, Query},
+    store::value::{Time, clean},
+};
+
+pub(super) async fn onboardings(
+    conn: &mut Conn,
+    now: Time,
+    query: &Query,
+    limit: u32,
+) -> Result<Vec<OnboardingRow>, sqlx::Error> {
+    let mut sql = QueryBuilder::<Db>::new(rows::ONBOARDING);
+    sql.push(rows::ONBOARDING_FROM).push("WHERE TRUE");
+    filter::push(&mut sql, Listed::Onboardings, &query.filter, now);
+    filter::push_after(&mut sql, ("h.created_at", "h.id"), query.after.as_ref());
+    sql.push(" ORDER BY h.created_at DESC, h.id DESC LIMIT ").push_bind(i64::from(limit));
+    let found = sql.build().fetch_all(conn).await?;
+    found.iter().map(|row| rows::onboarding(row, now)).collect()
+}
+
+pub(super) async fn letters(
+    conn: &mut Conn,
+    query: &Query,
+    group: Option<&str>,
+    limit: u32,
+) -> Result<Vec<LetterRow>, sqlx::Error> {
+    let mut sql = QueryBuilder::<Db>::new(rows::LETTER);
+    sql.push(rows::LETTER_FROM).push("WHERE TRUE");
+    if let Some(group) = group {
+        sql.push(" AND l.error_fingerprint = ").push_bind(clean(group));
+    }
+    filter::push(&mut sql, Listed::Letters, &query.filter, Time(chrono::DateTime::UNIX_EPOCH));
+    filter::push_after(&mut sql, ("l.created_at", "l.id"), query.after.as_ref());
+    sql.push(" ORDER BY l.created_at DESC, l.id DESC LIMIT ").push_bind(i64::from(limit));
+    sql.build().fetch_all(conn).await?.iter().map(rows::letter).collect()
+}
+
+pub(super) async fn audit(conn: &mut Conn, query: &Query, limit: u32) -> Result<Vec<AuditRow>, sqlx::Error> {
+    let mut sql = QueryBuilder::<Db>::new(AUDIT);
+    sql.push("FROM operator_actions a WHERE TRUE");
+    filter::push(&mut sql, Listed::Audit, &query.filter, Time(chrono::DateTime::UNIX_EPOCH));
+    filter::push_after(&mut sql, ("a.at", "a.id"), query.after.as_ref());
+    sql.push(" ORDER BY a.at DESC, a.id DESC LIMIT ").push_bind(i64::from(limit));
+    read_audit(conn, sql).await
+}
+
+const AUDIT: &str = "SELECT a.id, a.at, a.operator, a.kind, a.reason, a.applied, a.left_out ";
+
+/// What operators did to `onboarding`, or to `letter`, newest first.
+pub(super) async fn audit_of(
+    conn: &mut Conn,
+    onboarding: Option<&str>,
+    letter: Option<&str>,
+) -> Result<Vec<AuditRow>, sqlx::Error> {
+    let mut sql = QueryBuilder::<Db>::new(AUDIT);
+    sql.push("FROM operator_actions a WHERE a.id IN (SELECT t.action_id FROM operator_action_targets t WHERE t.left_out IS NULL AND ");
+    match letter {
+        Some(letter) => sql.push("t.target_id = ").push_bind(letter.to_owned()),
+        None => sql.push("t.onboarding_id = ").push_bind(onboarding.unwrap_or_default().to_owned()),
+    };
+    sql.push(") ORDER BY a.at DESC, a.id DESC LIMIT 200");
+    read_audit(conn, sql).await
+}
+
+async fn read_audit(conn: &mut Conn, mut sql: QueryBuilder<Db>) -> Result<Vec<AuditRow>, sqlx::Error> {
+    let found = sql.build().fetch_all(&mut *conn).await?;
+    let mut audit = Vec::with_capacity(found.len());
+    for row in &found {
+        audit.push(AuditRow {
+            id: row.id("id")?,
+            at: row.time("at")?.0,
+            operator: row.safe("operator")?,
+            kind: row.word("kind")?.unwrap_or(ActionKind::Resume),
+            reason: row.opt_safe("reason")?,
+            applied: row.int("applied")?,
+            left_out: row.int("left_out")?,
+            targets: Vec::new(),
+        });
+    }
+    let mut targets = first_targets(conn, &audit).await?;
+    for row in &mut audit {
+        row.targets = targets.remove(row.id.as_str()).unwrap_or_default();
+    }
+    Ok(audit)
+}
+
+/// The first 20 targets of each.
+async fn first_targets(
+    conn: &mut Conn,
+    audit: &[AuditRow],
+) -> Result<HashMap<String, Vec<SafeText>>, sqlx::Error> {
+    let mut targets: HashMap<String, Vec<SafeText>> = HashMap::new();
+    if audit.is_empty() {
+        return Ok(targets);
+    }
+    let mut sql = QueryBuilder::<Db>::new(
+        "SELECT action_id, target_id FROM (SELECT action_id, target_id, \
+         row_number() OVER (PARTITION BY action_id ORDER BY target_id) AS n \
+         FROM operator_action_targets WHERE action_id IN (",
+    );
+    let mut ids = sql.separated(", ");
+    for row in audit {
+        ids.push_bind(row.id.0.clone());
+    }
+    sql.push(")) AS numbered WHERE n <= 20 ORDER BY action_id, n");
+    for row in sql.build().fetch_all(conn).await? {
+        targets.entry(row.text("action_id")?).or_default().push(row.safe("target_id")?);
+    }
+    Ok(targets)
+}

@@ -1,0 +1,215 @@
+//! The overview: capped counts, workers, circuits, groups of letters, replays. Nothing here costs more as tables grow.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sqlx::query;
+
+use super::super::{
+    Conn,
+    row::{Columns, Row},
+    standing::ALIVE,
+};
+use crate::{
+    domain::{
+        circuit::{CircuitState, Forced},
+        text::SafeText,
+    },
+    engine::reader::{CircuitRow, Count, Counts, LetterGroup, Query, ReplayRow, WorkerRow},
+    store::value::Time,
+};
+
+const SHOWN_WORKERS: Duration = Duration::from_secs(3_600);
+const NEW: Duration = Duration::from_secs(15 * 60);
+
+macro_rules! capped {
+    ($from:literal) => {
+        concat!("SELECT count(*) AS n FROM (SELECT 1 AS one FROM ", $from, " LIMIT $1) AS capped")
+    };
+}
+
+async fn count(conn: &mut Conn, sql: &'static str) -> Result<i64, sqlx::Error> {
+    query(sql).bind(Query::COUNT_CAP).fetch_one(conn).await?.int("n")
+}
+
+pub(super) async fn counts(conn: &mut Conn, now: Time) -> Result<Counts, sqlx::Error> {
+    let capped = |n: i64| Count(n.min(Query::COUNT_CAP));
+    let ours = count(
+        conn,
+        capped!(
+            "onboarding_history WHERE status = 'in_progress' AND phase IN ('queued', 'running', 'waiting')"
+        ),
+    )
+    .await?;
+    let elsewhere =
+        count(conn, capped!("onboarding_history WHERE status = 'in_progress' AND phase IS NULL")).await?;
+    let unknown = count(
+        conn,
+        capped!("onboarding_history WHERE status NOT IN ('in_progress', 'completed', 'failed', 'failed_cleaned_up')"),
+    )
+    .await?;
+    let stuck_keys = "SELECT count(*) AS n, min(due) AS oldest FROM (SELECT coalesce(lease_until, locked_at, created_at) AS due \
+        FROM idempotency_keys WHERE status = 'STARTED' AND (lease_until IS NULL OR lease_until <= $2) LIMIT $1) AS capped";
+    let stuck_keys = query(stuck_keys).bind(Query::COUNT_CAP).bind(now).fetch_one(&mut *conn).await?;
+    let oldest = "SELECT created_at FROM dead_letters WHERE status = 'open' ORDER BY created_at, id LIMIT 1";
+    let oldest = query(oldest).fetch_optional(&mut *conn).await?;
+    Ok(Counts {
+        onboardings: capped(count(conn, capped!("onboarding_history")).await?),
+        in_progress: capped(ours + elsewhere + unknown),
+        parked: capped(count(conn, capped!("onboarding_history WHERE phase = 'parked'")).await?),
+        failed: capped(
+            count(
+                conn,
+                capped!(
+                    "onboarding_history WHERE status = 'failed' AND coalesce(phase, 'failed') = 'failed'"
+                ),
+            )
+            .await?,
+        ),
+        rolling_back: capped(count(conn, capped!("onboarding_history WHERE phase = 'rolling_back'")).await?),
+        stuck: capped(count(conn, capped!("onboarding_history WHERE phase = 'stuck'")).await?),
+        completed: capped(count(conn, capped!("onboarding_history WHERE status = 'completed'")).await?),
+        keys: capped(count(conn, capped!("idempotency_keys")).await?),
+        keys_stuck: Count(stuck_keys.int("n")?),
+        keys_failed_storage: capped(
+            count(conn, capped!("idempotency_keys WHERE phase = 'failed_storage'")).await?,
+        ),
+        oldest_stuck_key: stuck_keys.opt_time("oldest")?.map(|t| t.0),
+        letters: capped(count(conn, capped!("dead_letters WHERE status = 'open'")).await?),
+        replaying: capped(count(conn, capped!("dead_letters WHERE status = 'replaying'")).await?),
+        oldest_letter: oldest.map(|row| row.time("created_at")).transpose()?.map(|t| t.0),
+        actions: capped(count(conn, capped!("operator_actions")).await?),
+    })
+}
+
+pub(super) async fn workers(conn: &mut Conn, now: Time) -> Result<Vec<WorkerRow>, sqlx::Error> {
+    let select =
+        "SELECT id, beat_at, running, metrics_url FROM workers WHERE beat_at > $1 ORDER BY id LIMIT 200";
+    let rows = query(select).bind(now.minus(SHOWN_WORKERS)).fetch_all(conn).await?;
+    let worker = |row: &Row| {
+        let beat_at = row.time("beat_at")?;
+        Ok(WorkerRow {
+            id: row.id("id")?,
+            beat_at: beat_at.0,
+            running: row.int32("running")?,
+            metrics_url: row.opt_safe("metrics_url")?,
+            alive: beat_at > now.minus(ALIVE),
+        })
+    };
+    rows.iter().map(worker).collect()
+}
+
+/// One row an operation, over the reports of living workers and what operators forced.
+pub(super) async fn circuits(conn: &mut Conn, now: Time) -> Result<Vec<CircuitRow>, sqlx::Error> {
+    let mut circuits: BTreeMap<String, CircuitRow> = BTreeMap::new();
+    let fresh = |operation: &str, at: Time| CircuitRow {
+        operation: SafeText::new(operation),
+        state: CircuitState::Closed,
+        forced: None,
+        instances: (0, 0),
+        failure_rate: None,
+        calls: 0,
+        probe_at: None,
+        holds: Count(0),
+        reported_at: at.0,
+    };
+    let select = "SELECT r.operation, r.state, r.failure_rate, r.calls, r.probe_at, r.reported_at FROM circuit_reports r \
+        JOIN workers w ON w.id = r.worker WHERE w.beat_at > $1 ORDER BY r.operation, r.worker LIMIT 2000";
+    for row in query(select).bind(now.minus(ALIVE)).fetch_all(&mut *conn).await? {
+        let (operation, at) = (row.text("operation")?, row.time("reported_at")?);
+        let circuit = circuits.entry(operation.clone()).or_insert_with(|| fresh(&operation, at));
+        add(circuit, &row, at)?;
+    }
+    let select = "SELECT operation, forced FROM circuits WHERE forced IS NOT NULL \
+        AND (forced_until IS NULL OR forced_until > $1) ORDER BY operation LIMIT 2000";
+    for row in query(select).bind(now).fetch_all(&mut *conn).await? {
+        let operation = row.text("operation")?;
+        let forced: Option<Forced> = row.word("forced")?;
+        circuits.entry(operation.clone()).or_insert_with(|| fresh(&operation, now)).forced = forced;
+    }
+    for (operation, circuit) in &mut circuits {
+        let holds =
+            "SELECT count(*) AS n FROM (SELECT 1 AS one FROM work WHERE parked_by = $2 LIMIT $1) AS capped";
+        let holds = query(holds).bind(Query::COUNT_CAP).bind(operation.as_str());
+        circuit.holds = Count(holds.fetch_one(&mut *conn).await?.int("n")?);
+    }
+    Ok(circuits.into_values().collect())
+}
+
+/// The worst state any worker computed, and how many computed it.
+fn add(circuit: &mut CircuitRow, row: &Row, at: Time) -> Result<(), sqlx::Error> {
+    let badness = |state| match state {
+        CircuitState::Closed => 0,
+        CircuitState::HalfOpen => 1,
+        CircuitState::Open => 2,
+    };
+    let state = row.word("state")?.unwrap_or(CircuitState::Closed);
+    let worse = badness(state) > badness(circuit.state);
+    if worse {
+        circuit.state = state;
+        circuit.instances.0 = 0;
+        circuit.probe_at = None;
+    }
+    if state == circuit.state {
+        circuit.instances.0 += 1;
+        let probe_at = row.opt_time("probe_at")?.map(|t| t.0);
+        circuit.probe_at = [circuit.probe_at, probe_at].into_iter().flatten().min();
+    }
+    circuit.instances.1 += 1;
+    let rate = row.float("failure_rate")?;
+    if rate.is_some_and(|rate| circuit.failure_rate.is_none_or(|worst| rate >= worst)) {
+        circuit.failure_rate = rate;
+        circuit.calls = row.int32("calls")?;
+    }
+    circuit.reported_at = circuit.reported_at.max(at.0);
+    Ok(())
+}
+
+pub(super) async fn letter_groups(conn: &mut Conn, now: Time) -> Result<Vec<LetterGroup>, sqlx::Error> {
+    let select = "SELECT g.error_fingerprint, g.error, g.operation, g.open, g.replaying, g.first_seen, g.last_seen, \
+        a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
+        FROM letter_groups g LEFT JOIN operator_actions a ON a.id = g.action_id \
+        WHERE g.open + g.replaying > 0 ORDER BY g.open + g.replaying DESC, g.error_fingerprint LIMIT 200";
+    let rows = query(select).fetch_all(conn).await?;
+    let group = |row: &Row| {
+        let first_seen = row.time("first_seen")?;
+        Ok(LetterGroup {
+            fingerprint: row.text("error_fingerprint")?,
+            error: row.safe("error")?,
+            operation: row.opt_safe("operation")?,
+            open: row.int("open")?,
+            replaying: row.int("replaying")?,
+            first_seen: first_seen.0,
+            last_seen: row.time("last_seen")?.0,
+            new: first_seen > now.minus(NEW),
+            last_action: row.last_action()?,
+        })
+    };
+    rows.iter().map(group).collect()
+}
+
+pub(super) async fn replays(conn: &mut Conn) -> Result<Vec<ReplayRow>, sqlx::Error> {
+    let running = "SELECT id, operator, created_at, per_second, total, succeeded, failed_again, skipped FROM replays \
+        WHERE ended_at IS NULL ORDER BY created_at DESC, id DESC LIMIT 20";
+    let ended = "SELECT id, operator, created_at, per_second, total, succeeded, failed_again, skipped FROM replays \
+        WHERE ended_at IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT 20";
+    let mut rows = query(running).fetch_all(&mut *conn).await?;
+    rows.extend(query(ended).fetch_all(conn).await?);
+    rows.truncate(20);
+    let replay = |row: &Row| -> Result<ReplayRow, sqlx::Error> {
+        let (total, succeeded) = (row.int("total")?, row.int("succeeded")?);
+        let (failed_again, skipped) = (row.int("failed_again")?, row.int("skipped")?);
+        Ok(ReplayRow {
+            id: row.id("id")?,
+            operator: row.safe("operator")?,
+            created_at: row.time("created_at")?.0,
+            per_second: row.float("per_second")?.unwrap_or_default(),
+            total,
+            succeeded,
+            failed_again,
+            waiting: (total - succeeded - failed_again - skipped).max(0),
+        })
+    };
+    let mut replays = rows.iter().map(replay).collect::<Result<Vec<_>, _>>()?;
+    replays.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+    Ok(replays)
+}

@@ -1,0 +1,150 @@
+//! What a command's targets look like, for the preview and, under locks, for the judgement that acts.
+
+use std::collections::BTreeSet;
+
+use sqlx::query;
+
+use super::{
+    Conn,
+    onboarding::{Onboarding, Work, peek, superseded_by},
+    row::{Columns, Row},
+};
+use crate::{
+    domain::{attempt::CompensationStatus, letter::LetterStatus, text::SafeText},
+    engine::{
+        command::Command,
+        plan::{CompensationStanding, LetterStanding, OnboardingStanding, Standing},
+    },
+    store::value::{Time, clean},
+};
+
+/// A worker not heard of for so long does not count any more.
+pub(super) const ALIVE: std::time::Duration = std::time::Duration::from_secs(15);
+
+macro_rules! select_letter {
+    () => {
+        "SELECT h.id, h.version, h.status, h.outcome, h.operation, h.onboarding_id, h.error_fingerprint, \
+         a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
+         FROM dead_letters h LEFT JOIN operator_actions a ON a.id = h.action_id WHERE h.id = $1"
+    };
+}
+
+/// Everything `command` names.
+pub(super) async fn of_command(
+    conn: &mut Conn,
+    now: Time,
+    command: &Command,
+) -> Result<Standing, sqlx::Error> {
+    let open = open_circuits(conn, now).await?;
+    let mut standing = Standing { open_circuits: open.iter().cloned().collect(), ..Standing::default() };
+    let onboardings = match command {
+        Command::Trigger { .. } => Vec::new(),
+        Command::Resume { onboardings, .. } => onboardings.iter().collect(),
+        Command::RollBack { onboarding, .. } => vec![onboarding],
+        Command::Replay { letters, .. } => {
+            for target in letters {
+                standing.letters.extend(of_letter(conn, now, target.id.as_str(), &open).await?);
+            }
+            Vec::new()
+        }
+    };
+    for target in onboardings {
+        if let Some((onboarding, work)) = peek(conn, &clean(target.id.as_str())).await? {
+            standing.onboardings.push(of_onboarding(conn, now, onboarding, work.as_ref(), &open).await?);
+        }
+    }
+    Ok(standing)
+}
+
+/// One onboarding, from what was read of it.
+pub(super) async fn of_onboarding(
+    conn: &mut Conn,
+    now: Time,
+    onboarding: Onboarding,
+    work: Option<&Work>,
+    open_circuits: &BTreeSet<String>,
+) -> Result<OnboardingStanding, sqlx::Error> {
+    let superseded_by = superseded_by(conn, &onboarding).await?;
+    let compensations = compensations(conn, onboarding.id.as_str(), open_circuits).await?;
+    let request = &onboarding.request;
+    Ok(OnboardingStanding {
+        label: SafeText::new(&format!("{} {}", request.tenant_id, request.repo_url)),
+        version: onboarding.version,
+        status: onboarding.status,
+        phase: onboarding.phase,
+        state: onboarding.state.clone().map(Into::into),
+        leased: work.and_then(|w| w.leased(now)).map(|(owner, until)| (owner, until.0)),
+        superseded_by,
+        last_action: onboarding.last_action.clone(),
+        compensations,
+        entities: onboarding.entities_created.len(),
+        id: onboarding.id,
+    })
+}
+
+/// One letter with its onboarding.
+async fn of_letter(
+    conn: &mut Conn,
+    now: Time,
+    id: &str,
+    open_circuits: &BTreeSet<String>,
+) -> Result<Option<LetterStanding>, sqlx::Error> {
+    let row = query(select_letter!()).bind(clean(id)).fetch_optional(&mut *conn).await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut letter = letter_of(&row)?;
+    if let Some((onboarding, work)) = peek(conn, &row.text("onboarding_id")?).await? {
+        letter.onboarding = Some(of_onboarding(conn, now, onboarding, work.as_ref(), open_circuits).await?);
+    }
+    Ok(Some(letter))
+}
+
+/// Locks a letter's row; after its onboarding's.
+pub(super) async fn lock_letter(conn: &mut Conn, id: &str) -> Result<Option<Row>, sqlx::Error> {
+    query(concat!(select_letter!(), for_update_of_h!())).bind(id).fetch_optional(conn).await
+}
+
+/// A letter without its onboarding.
+pub(super) fn letter_of(row: &Row) -> Result<LetterStanding, sqlx::Error> {
+    Ok(LetterStanding {
+        id: row.id("id")?,
+        version: row.int("version")?,
+        status: row.word("status")?.unwrap_or(LetterStatus::Quarantined),
+        outcome: row.word("outcome")?,
+        operation: row.opt_text("operation")?,
+        onboarding: None,
+        last_action: row.last_action()?,
+    })
+}
+
+/// What was recorded to be undone, oldest first.
+pub(super) async fn compensations(
+    conn: &mut Conn,
+    onboarding: &str,
+    open_circuits: &BTreeSet<String>,
+) -> Result<Vec<CompensationStanding>, sqlx::Error> {
+    let select =
+        "SELECT seq, state, operation, name, status FROM compensations WHERE onboarding_id = $1 ORDER BY seq";
+    let rows = query(select).bind(onboarding).fetch_all(conn).await?;
+    let standing = |row: &Row| {
+        let operation = row.text("operation")?;
+        Ok(CompensationStanding {
+            seq: row.int32("seq")?,
+            state: row.id("state")?,
+            name: row.safe("name")?,
+            status: row.word("status")?.unwrap_or(CompensationStatus::Recorded),
+            circuit_open: open_circuits.contains(&operation),
+            operation,
+        })
+    };
+    rows.iter().map(standing).collect()
+}
+
+/// Operations whose circuit an operator forced open, or some living worker computed to be open.
+pub(super) async fn open_circuits(conn: &mut Conn, now: Time) -> Result<BTreeSet<String>, sqlx::Error> {
+    let select = "SELECT r.operation FROM circuit_reports r JOIN workers w ON w.id = r.worker \
+        WHERE r.state = 'open' AND w.beat_at > $1 \
+        AND NOT EXISTS (SELECT 1 FROM circuits c WHERE c.operation = r.operation AND c.forced = 'forced_closed') \
+        UNION SELECT operation FROM circuits WHERE forced = 'forced_open' ORDER BY 1 LIMIT 1000";
+    let rows = query(select).bind(now.minus(ALIVE)).fetch_all(conn).await?;
+    rows.iter().map(|row| row.text("operation")).collect()
+}

@@ -1,0 +1,86 @@
+//! A writing transaction: its instant, what its commit has to do besides, and whether it made work.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Conn, Db};
+use crate::store::{error::Fail, value::Time};
+
+pub(super) struct Tx {
+    inner: sqlx::Transaction<'static, Db>,
+    /// The database's clock when the transaction began; every statement is bound to it.
+    pub(super) now: Time,
+    pub(super) cool_down: Duration,
+    /// Work became due, or will: others are told after the commit.
+    pub(super) has_work: bool,
+    groups: BTreeMap<String, GroupShift>,
+}
+
+/// How a group's kept counters move. Written last and in order, because groups are locked last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct GroupShift {
+    pub(super) open: i64,
+    pub(super) replaying: i64,
+    pub(super) action: Option<String>,
+    /// New letters: an example of the error, its operation, how many.
+    pub(super) born: Option<(String, Option<String>, i64)>,
+}
+
+impl Tx {
+    pub(super) fn new(inner: sqlx::Transaction<'static, Db>, now: Time, cool_down: Duration) -> Self {
+        Self { inner, now, cool_down, has_work: false, groups: BTreeMap::new() }
+    }
+
+    pub(super) fn conn(&mut self) -> &mut Conn {
+        &mut self.inner
+    }
+
+    pub(super) fn group(&mut self, fingerprint: &str) -> &mut GroupShift {
+        self.groups.entry(fingerprint.to_owned()).or_default()
+    }
+
+    /// Commits; answers whether there is work to tell others of.
+    pub(super) async fn commit(mut self) -> Result<bool, Fail> {
+        for (fingerprint, shift) in std::mem::take(&mut self.groups) {
+            self.shift(&fingerprint, shift).await?;
+        }
+        self.inner.commit().await.map_err(Fail::Commit)?;
+        Ok(self.has_work)
+    }
+
+    async fn shift(&mut self, fingerprint: &str, shift: GroupShift) -> Result<(), sqlx::Error> {
+        if let Some((error, operation, count)) = shift.born {
+            let insert = "INSERT INTO letter_groups (error_fingerprint, error, operation, total, first_seen, last_seen) \
+                VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (error_fingerprint) DO UPDATE SET error = excluded.error, \
+                total = letter_groups.total + excluded.total, last_seen = excluded.last_seen";
+            let insert = sqlx::query(insert).bind(fingerprint).bind(error).bind(operation).bind(count);
+            insert.bind(self.now).execute(&mut *self.inner).await?;
+        }
+        let update = "UPDATE letter_groups SET open = open + $2, replaying = replaying + $3, \
+            action_id = coalesce($4, action_id) WHERE error_fingerprint = $1";
+        let update = sqlx::query(update).bind(fingerprint).bind(shift.open).bind(shift.replaying);
+        update.bind(shift.action).execute(&mut *self.inner).await?;
+        Ok(())
+    }
+
+    /// A point inside the transaction to come back to.
+    pub(super) async fn save(&mut self) -> Result<Saved, sqlx::Error> {
+        sqlx::query("SAVEPOINT step").execute(&mut *self.inner).await?;
+        Ok(Saved { has_work: self.has_work, groups: self.groups.clone() })
+    }
+
+    pub(super) async fn release(&mut self) -> Result<(), sqlx::Error> {
+        sqlx::query("RELEASE SAVEPOINT step").execute(&mut *self.inner).await.map(|_| ())
+    }
+
+    pub(super) async fn back_to(&mut self, saved: Saved) -> Result<(), sqlx::Error> {
+        sqlx::query("ROLLBACK TO SAVEPOINT step").execute(&mut *self.inner).await?;
+        (self.has_work, self.groups) = (saved.has_work, saved.groups);
+        self.release().await
+    }
+}
+
+/// What a savepoint does not bring back by itself.
+pub(super) struct Saved {
+    has_work: bool,
+    groups: BTreeMap<String, GroupShift>,
+}

@@ -1,0 +1,111 @@
+//! What went wrong inside a verb, and the same in the engine's words. Knows the databases' codes; no SQL.
+
+use crate::engine::{command::Refusal, store::StoreError};
+
+/// Why a transaction did not come to its end.
+#[derive(Debug)]
+pub(super) enum Fail {
+    /// The driver or the database.
+    Sql(sqlx::Error),
+    /// The same, while committing.
+    Commit(sqlx::Error),
+    /// Already in words.
+    Store(StoreError),
+    /// A verb decided to change nothing.
+    Refused(Box<Refusal>),
+}
+
+impl From<sqlx::Error> for Fail {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<StoreError> for Fail {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Fail {
+    /// Whether the same transaction may go through when it is run again: it certainly did not happen, and what was
+    /// in its way is gone.
+    pub(super) fn is_worth_repeating(&self) -> bool {
+        let (Self::Sql(error) | Self::Commit(error)) = self else { return false };
+        // A unique violation: somebody else was faster, and judging again will see it.
+        matches!(code(error).as_deref(), Some("40001" | "40P01" | "23505" | "2067" | "1555"))
+    }
+
+    /// In the engine's words. `doing` is for people; `database` is the label without the password.
+    pub(super) fn explain(self, doing: &'static str, database: &str) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Refused(refusal) => match *refusal {
+                Refusal::Store(error) => error,
+                other => StoreError::Failed { doing, why: other.to_string() },
+            },
+            Self::Commit(error) if is_lost(&error) => StoreError::UnknownOutcome { doing },
+            Self::Sql(error) | Self::Commit(error) => explain(&error, doing, database),
+        }
+    }
+}
+
+/// The database's code: five characters on Postgres, a number on SQLite.
+fn code(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error()?.code().map(|c| c.into_owned())
+}
+
+/// Whether a commit that ended so may have happened.
+fn is_lost(error: &sqlx::Error) -> bool {
+    match code(error) {
+        None => true,
+        Some(code) => code == "40003" || code.starts_with("08") || code.starts_with("57P"),
+    }
+}
+
+/// A driver's error in words.
+pub(super) fn explain(error: &sqlx::Error, doing: &'static str, database: &str) -> StoreError {
+    let why = match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::PoolTimedOut => "no connection came free in time".to_owned(),
+        other => other.to_string(),
+    };
+    let unreachable = |why: String| StoreError::Unreachable { database: database.to_owned(), why };
+    let Some(code) = code(error) else {
+        return match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Configuration(_) => unreachable(why),
+            _ => StoreError::Failed { doing, why },
+        };
+    };
+    if code.len() == 5 {
+        return match code.as_str() {
+            "57014" | "55P03" | "40001" | "40P01" => StoreError::Busy { doing, why },
+            "25006" => StoreError::ReadOnly,
+            "42501" => StoreError::Denied { doing, why },
+            "42P01" | "3F000" => StoreError::NotMigrated { database: database.to_owned() },
+            c if c.starts_with("53") => StoreError::Busy { doing, why },
+            c if ["08", "57P", "28", "3D"].iter().any(|class| c.starts_with(class)) => unreachable(why),
+            _ => StoreError::Failed { doing, why },
+        };
+    }
+    // SQLite's extended codes keep the primary one in their low byte.
+    match code.parse::<u32>().unwrap_or_default() & 0xff {
+        5 | 6 => StoreError::Busy { doing, why },
+        8 => StoreError::ReadOnly,
+        3 | 23 => StoreError::Denied { doing, why },
+        14 => unreachable(why),
+        26 => unreachable("the file is not a SQLite database".to_owned()),
+        11 => StoreError::Failed {
+            doing,
+            why: "the database file is damaged; restore it from a backup".to_owned(),
+        },
+        13 => StoreError::Failed { doing, why: "the disk is full".to_owned() },
+        1 if why.starts_with("no such table") => StoreError::NotMigrated { database: database.to_owned() },
+        _ => StoreError::Failed { doing, why },
+    }
+}

@@ -1,0 +1,132 @@
+//! Postgres: opening the pool, its clock, its locks, its wake-up, and the body mounted for it.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Connection, Executor, PgConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::{
+    OpenOptions, Opened,
+    error::explain,
+    schema::{self, Applied, Dialect},
+};
+use crate::engine::{Access, store::StoreError};
+
+pub(super) type Db = sqlx::Postgres;
+pub(super) type Conn = PgConnection;
+
+// Differs by necessity: many writers, who lock the rows they judge.
+const BEGIN_WRITE: &str = "BEGIN";
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+macro_rules! for_update {
+    () => {
+        " FOR UPDATE"
+    };
+}
+macro_rules! for_update_of_h {
+    () => {
+        " FOR UPDATE OF h"
+    };
+}
+macro_rules! skip_locked {
+    () => {
+        " FOR UPDATE SKIP LOCKED"
+    };
+}
+// Differs by necessity: the clock. Not `now()`, which stands still from BEGIN on.
+const NOW: &str = "SELECT statement_timestamp()";
+
+/// Two submissions of one action take turns, so that the second reads the first one's receipt.
+async fn lock_action(conn: &mut Conn, action: &str) -> Result<(), sqlx::Error> {
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(action);
+    lock.execute(conn).await.map(|_| ())
+}
+
+#[path = "body/mod.rs"]
+mod body;
+mod wake;
+
+use wake::Wake;
+
+/// One connection by itself: a pool would say "timed out" and keep the reason.
+async fn reach(
+    connect: &PgConnectOptions,
+    within: Duration,
+    label: &str,
+) -> Result<PgConnection, StoreError> {
+    match tokio::time::timeout(within, connect.connect()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(explain(&error, "connecting", label)),
+        Err(_) => Err(StoreError::Unreachable {
+            database: label.to_owned(),
+            why: format!("no answer within {:.0} s", within.as_secs_f64()),
+        }),
+    }
+}
+
+/// The newest migration applied; `None` without the table.
+async fn version(connection: &mut PgConnection, label: &str) -> Result<Option<i64>, StoreError> {
+    let read = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
+    match read.fetch_one(connection).await.map_err(|e| explain(&e, "reading the schema version", label)) {
+        Err(StoreError::NotMigrated { .. }) => Ok(None),
+        other => other,
+    }
+}
+
+pub(super) async fn open(
+    connect: PgConnectOptions,
+    options: OpenOptions,
+    label: String,
+) -> Result<Opened, StoreError> {
+    let connect = connect.application_name(&options.application_name).disable_statement_logging();
+    let mut first = reach(&connect, options.connect_timeout, &label).await?;
+    schema::check(version(&mut first, &label).await?, &label)?;
+    // What matters is known; how the goodbye went does not.
+    let _ = first.close().await;
+    let pool = |connections: u32, only_reads: bool| {
+        let limits = format!(
+            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 60000; SET default_transaction_read_only = {}",
+            options.statement_timeout.as_millis(),
+            options.lock_timeout.as_millis(),
+            if only_reads { "on" } else { "off" },
+        );
+        PgPoolOptions::new()
+            .max_connections(connections.max(2))
+            .acquire_timeout(options.connect_timeout)
+            .after_connect(move |connection, _| {
+                let limits = limits.clone();
+                Box::pin(async move {
+                    connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(limits))).await.map(|_| ())
+                })
+            })
+    };
+    let read =
+        pool(options.connections, options.access == Access::ReadOnly).connect_lazy_with(connect.clone());
+    let (write, wake) = match options.access {
+        Access::ReadOnly => (None, Wake::deaf()),
+        Access::ReadWrite => {
+            // The wake-up keeps connections of its own, so that it never waits behind the work it announces.
+            let wake = Wake::new(pool(2, false).connect_lazy_with(connect));
+            (Some(read.clone()), wake)
+        }
+    };
+    let handle = Arc::new(body::Handle::new(write, read, &options, label.clone(), wake, None));
+    Ok(Opened { store: handle.clone(), reader: handle, label })
+}
+
+pub(super) async fn migrate(connect: PgConnectOptions, label: &str) -> Result<Vec<Applied>, StoreError> {
+    let connect = connect.application_name("redrive migrate").disable_statement_logging();
+    let mut connection = reach(&connect, OpenOptions::default().connect_timeout, label).await?;
+    let had = version(&mut connection, label).await?;
+    if had.is_some_and(|had| had > schema::NEWEST) {
+        schema::check(had, label)?;
+    }
+    schema::migrator(Dialect::Postgres)
+        .run(&mut connection)
+        .await
+        .map_err(|error| StoreError::Failed { doing: "migrating", why: error.to_string() })?;
+    connection.close().await.map_err(|error| explain(&error, "migrating", label))?;
+    Ok(schema::after(had))
+}

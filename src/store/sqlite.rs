@@ -1,0 +1,151 @@
+//! SQLite: opening the file, its clock, its wake-up, and the body mounted for it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{
+    OpenOptions, Opened,
+    error::explain,
+    schema::{self, Applied, Dialect},
+};
+use crate::engine::{Access, store::StoreError};
+
+pub(super) type Db = sqlx::Sqlite;
+pub(super) type Conn = SqliteConnection;
+
+// Differs by necessity: SQLite has one writer, who says so at the beginning; there are no row locks.
+const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
+const BEGIN_READ: &str = "BEGIN";
+macro_rules! for_update {
+    () => {
+        ""
+    };
+}
+macro_rules! for_update_of_h {
+    () => {
+        ""
+    };
+}
+macro_rules! skip_locked {
+    () => {
+        ""
+    };
+}
+// Differs by necessity: the clock.
+const NOW: &str = "SELECT strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')";
+
+/// Whoever writes has the database for itself already.
+async fn lock_action(_: &mut Conn, _: &str) -> Result<(), sqlx::Error> {
+    Ok(())
+}
+
+#[path = "body/mod.rs"]
+mod body;
+mod wake;
+
+use wake::Wake;
+
+fn connect(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(options.lock_timeout)
+        .disable_statement_logging()
+}
+
+async fn reach(connect: &SqliteConnectOptions, label: &str) -> Result<SqliteConnection, StoreError> {
+    let path = connect.get_filename().to_owned();
+    if !path.exists() {
+        return Err(StoreError::Unreachable {
+            database: label.to_owned(),
+            why: format!("there is no file {}; `redrive migrate` makes one", path.display()),
+        });
+    }
+    connect.connect().await.map_err(|error| explain(&error, "opening the database", label))
+}
+
+/// The newest migration applied; `None` without the table.
+async fn version(connection: &mut SqliteConnection, label: &str) -> Result<Option<i64>, StoreError> {
+    let read = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
+    match read.fetch_one(connection).await.map_err(|e| explain(&e, "reading the schema version", label)) {
+        Err(StoreError::NotMigrated { .. }) => Ok(None),
+        other => other,
+    }
+}
+
+pub(super) async fn open(path: PathBuf, options: OpenOptions, label: String) -> Result<Opened, StoreError> {
+    open_kept(path, options, label, None).await
+}
+
+pub(super) async fn open_temporary(options: OpenOptions, label: String) -> Result<Opened, StoreError> {
+    let folder = tempfile::Builder::new().prefix("redrive-").tempdir().map_err(|error| {
+        StoreError::Unreachable { database: label.clone(), why: format!("no temporary folder: {error}") }
+    })?;
+    let path = folder.path().join("redrive.db");
+    migrate(&path, &label).await?;
+    open_kept(path, options, label, Some(folder)).await
+}
+
+async fn open_kept(
+    path: PathBuf,
+    options: OpenOptions,
+    label: String,
+    kept: Option<tempfile::TempDir>,
+) -> Result<Opened, StoreError> {
+    let opening = |error: sqlx::Error| explain(&error, "opening the database", &label);
+    let reading = connect(&path, &options).read_only(true);
+    let mut first = reach(&reading, &label).await?;
+    schema::check(version(&mut first, &label).await?, &label)?;
+    first.close().await.map_err(opening)?;
+    let write = match options.access {
+        Access::ReadOnly => None,
+        Access::ReadWrite => {
+            let writing = connect(&path, &options)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Normal);
+            let pool = SqlitePoolOptions::new()
+                .max_connections(1)
+                // Writers queue here rather than at the file's lock.
+                .acquire_timeout(options.connect_timeout.max(options.lock_timeout))
+                .connect_with(writing)
+                .await
+                .map_err(opening)?;
+            Some(pool)
+        }
+    };
+    let read = SqlitePoolOptions::new()
+        .max_connections(options.connections.max(1))
+        .acquire_timeout(options.connect_timeout)
+        .connect_with(reading.clone())
+        .await
+        .map_err(opening)?;
+    let handle = body::Handle::new(write, read, &options, label.clone(), Wake::new(reading), kept);
+    let handle = Arc::new(handle);
+    Ok(Opened { store: handle.clone(), reader: handle, label })
+}
+
+pub(super) async fn migrate(path: &Path, label: &str) -> Result<Vec<Applied>, StoreError> {
+    let options = OpenOptions { lock_timeout: Duration::from_secs(10), ..OpenOptions::default() };
+    let connect = connect(path, &options).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    let mut connection =
+        connect.connect().await.map_err(|error| explain(&error, "opening the database", label))?;
+    let had = version(&mut connection, label).await?;
+    if had.is_some_and(|had| had > schema::NEWEST) {
+        schema::check(had, label)?;
+    }
+    schema::migrator(Dialect::Sqlite)
+        .run(&mut connection)
+        .await
+        .map_err(|error| StoreError::Failed { doing: "migrating", why: error.to_string() })?;
+    connection.close().await.map_err(|error| explain(&error, "migrating", label))?;
+    Ok(schema::after(had))
+}
