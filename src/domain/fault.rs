@@ -19,6 +19,8 @@ words!(
         Unknown = "unknown",
         /// The circuit was open: the call was not made.
         CircuitOpen = "circuit_open",
+        /// The retry budget was spent: the call was not made.
+        BudgetSpent = "budget_spent",
     }
 );
 

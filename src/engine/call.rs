@@ -1,4 +1,5 @@
-//! A guarded call: the circuit is asked before each attempt, the outcome feeds it, and the observer hears of it.
+//! A guarded call: a retry asks its budget, every attempt asks its circuit, the outcome feeds it, and the observer hears
+//! of it.
 
 use std::{
     collections::HashMap,
@@ -17,10 +18,13 @@ use crate::{
         circuit::Forced,
         fault::{Fault, FaultClass},
     },
-    resilience::circuit::{Circuit, CircuitPolicy, Permit},
+    resilience::{
+        budget::{Budget, BudgetPolicy},
+        circuit::{Circuit, CircuitPolicy, Permit},
+    },
 };
 
-/// Every operation's circuit in this process.
+/// Every operation's circuit and retry budget in this process.
 pub struct Calls {
     policy: CircuitPolicy,
     circuits: Mutex<Circuits>,
@@ -30,6 +34,7 @@ pub struct Calls {
 #[derive(Default)]
 struct Circuits {
     computed: HashMap<String, Circuit>,
+    budgets: HashMap<String, Budget>,
     forced: HashMap<String, Forced>,
 }
 
@@ -65,22 +70,41 @@ impl Calls {
                     calls: rate.map_or(0, |(_, calls)| i32::try_from(calls).unwrap_or(i32::MAX)),
                     probe_in: circuit.probe_in(now),
                 };
-                (report, forced)
+                let budget = circuits.budgets.get(operation).map(|budget| budget.remaining(now));
+                (report, forced, budget)
             };
             circuits.computed.iter().map(report).collect::<Vec<_>>()
         });
-        for (report, forced) in &reports {
+        for (report, forced, budget) in &reports {
             self.observer.circuit(&report.operation, report.state, *forced);
+            if let Some(budget) = budget {
+                self.observer.budget_remaining(&report.operation, *budget);
+            }
         }
-        reports.into_iter().map(|(report, _)| report).collect()
+        reports.into_iter().map(|(report, ..)| report).collect()
     }
 
-    fn ask(&self, operation: &str) -> Result<Permitted, Duration> {
+    fn ask(&self, operation: &str, kind: AttemptKind) -> Result<Permitted, Denied> {
         let now = clock::instant();
-        self.locked(|circuits| match circuits.forced.get(operation) {
-            Some(Forced::Open) => Err(self.policy.open_for),
-            Some(Forced::Closed) => Ok(Permitted::Forced),
-            None => circuits.of(operation, self.policy).ask(now).map(Permitted::Computed),
+        self.locked(|circuits| {
+            let permitted = match circuits.forced.get(operation) {
+                Some(Forced::Open) => return Err(Denied::Circuit(self.policy.open_for)),
+                Some(Forced::Closed) => Permitted::Forced,
+                None => match circuits.of(operation, self.policy).ask(now) {
+                    Ok(permit) => Permitted::Computed(permit),
+                    Err(wait) => return Err(Denied::Circuit(wait)),
+                },
+            };
+            let budget = circuits.budget(operation);
+            if kind == AttemptKind::First {
+                budget.deposit(now);
+            } else if !budget.withdraw(now) {
+                if let Permitted::Computed(permit) = permitted {
+                    circuits.of(operation, self.policy).give_back(permit);
+                }
+                return Err(Denied::Budget);
+            }
+            Ok(permitted)
         })
     }
 
@@ -109,12 +133,39 @@ impl Circuits {
         }
         self.computed.get_mut(operation).expect("it was inserted above")
     }
+
+    fn budget(&mut self, operation: &str) -> &mut Budget {
+        self.budgets.entry(operation.to_owned()).or_insert_with(|| Budget::new(BudgetPolicy::default()))
+    }
 }
 
 #[derive(Clone, Copy)]
 enum Permitted {
     Forced,
     Computed(Permit),
+}
+
+/// Why a call is not made.
+enum Denied {
+    /// The circuit is open for so long.
+    Circuit(Duration),
+    /// The retry budget is spent.
+    Budget,
+}
+
+/// How long a retry waits for its budget to fill again.
+const BUDGET_WAIT: Duration = Duration::from_secs(1);
+
+impl Denied {
+    fn fault(&self, operation: &str) -> Fault {
+        let (class, text, wait) = match self {
+            Self::Circuit(wait) => (FaultClass::CircuitOpen, format!("circuit {operation} is open"), *wait),
+            Self::Budget => {
+                (FaultClass::BudgetSpent, format!("the retry budget of {operation} is spent"), BUDGET_WAIT)
+            }
+        };
+        Fault { retry_after: Some(wait), ..Fault::new(class, text).of(operation) }
+    }
 }
 
 /// What a call's outcome says about its callee.
@@ -142,23 +193,21 @@ impl StepCalls {
     /// Makes one call of `operation`.
     ///
     /// # Errors
-    /// The call's fault; [`FaultClass::CircuitOpen`] with the time to wait when it was not made; a timeout after the
-    /// longest time a call may take.
+    /// The call's fault; [`FaultClass::CircuitOpen`] or [`FaultClass::BudgetSpent`] with the time to wait when it was
+    /// not made; a timeout after the longest time a call may take.
     pub async fn call<T, F>(&self, operation: &str, call: F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, Fault>>,
     {
         let observer = &self.calls.observer;
         let kind = if self.attempt > 1 { AttemptKind::Retry } else { AttemptKind::First };
-        let permitted = self.calls.ask(operation).map_err(|wait| {
-            match kind {
-                AttemptKind::First => observer.call_ended(operation, CallOutcome::Rejected),
-                AttemptKind::Retry => observer.retry_denied(operation, Denial::Circuit),
+        let permitted = self.calls.ask(operation, kind).map_err(|denied| {
+            match (kind, &denied) {
+                (AttemptKind::First, _) => observer.call_ended(operation, CallOutcome::Rejected),
+                (AttemptKind::Retry, Denied::Circuit(_)) => observer.retry_denied(operation, Denial::Circuit),
+                (AttemptKind::Retry, Denied::Budget) => observer.retry_denied(operation, Denial::Budget),
             }
-            let mut fault =
-                Fault::new(FaultClass::CircuitOpen, format!("circuit {operation} is open")).of(operation);
-            fault.retry_after = Some(wait);
-            fault
+            denied.fault(operation)
         })?;
         let guard = Guard { calls: &self.calls, operation, permitted: Some(permitted) };
         let began = clock::instant();
@@ -179,7 +228,9 @@ impl StepCalls {
                 }
                 // The callee answered, and its answer is about the request, not about its health.
                 FaultClass::Permanent => (CallAttemptOutcome::Permanent, Verdict::Worked),
-                FaultClass::CircuitOpen => (CallAttemptOutcome::Transient, Verdict::SaysNothing),
+                FaultClass::CircuitOpen | FaultClass::BudgetSpent => {
+                    (CallAttemptOutcome::Transient, Verdict::SaysNothing)
+                }
             },
         };
         guard.done(verdict);

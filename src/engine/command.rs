@@ -120,14 +120,33 @@ impl Command {
     }
 }
 
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asker {
+    /// A person: what they do is audited.
+    Operator(String),
+    /// A tenant's program at the intake: its request is the onboarding itself, and no operator's action.
+    Caller(String),
+}
+
+impl Asker {
+    /// The name, as given: escape it before showing it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Operator(name) | Self::Caller(name) => name,
+        }
+    }
+}
+
 /// A command with who asks, why, and the key that makes it apply once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submission {
     /// Made when the dialog opened; sending it again answers the first receipt.
     pub action: ActionId,
     /// Who asks.
-    pub operator: String,
-    /// Why, in the operator's words.
+    pub asker: Asker,
+    /// Why, in the asker's words.
     pub reason: Option<String>,
     /// What is asked.
     pub command: Command,

@@ -75,7 +75,8 @@ impl Tried {
 /// Decides what follows `fault`; `unit` is a random number in `[0, 1)` for the jitter.
 pub fn after_fault(policy: &StepPolicy, tried: Tried, fault: &Fault, unit: f64) -> Decision {
     let allowed = match fault.class {
-        FaultClass::CircuitOpen => {
+        // The call was not made: wait, whatever attempt it is.
+        FaultClass::CircuitOpen | FaultClass::BudgetSpent => {
             let operation = fault.operation.clone().unwrap_or_default();
             let wait = fault.retry_after.unwrap_or(policy.backoff.base);
             // Those parked together must not come back together.

@@ -11,6 +11,7 @@ pub mod call;
 pub mod command;
 pub mod decide;
 pub mod filter;
+pub mod idempotency;
 pub mod observer;
 pub mod plan;
 pub mod reader;
@@ -48,9 +49,20 @@ impl Engine {
         Self { store, reader, access }
     }
 
+    /// The same engine, refusing every command.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { access: Access::ReadOnly, ..self }
+    }
+
     /// The reading side.
     pub fn reader(&self) -> &Arc<dyn Reader> {
         &self.reader
+    }
+
+    /// The writing side's keys, for work that is to be done once.
+    pub fn keys(&self) -> &dyn store::KeyStore {
+        &*self.store
     }
 
     /// Whether commands are accepted.

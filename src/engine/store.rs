@@ -450,7 +450,7 @@ pub trait KeyStore: Send + Sync {
 #[async_trait]
 pub trait Store: KeyStore {
     /// Applies a command: judges every target again (`engine::plan`), acts on those that pass, and writes the audit
-    /// row with its targets, all in one transaction. The same `submission.action` again answers the stored receipt
+    /// row with its targets when an operator asked, all in one transaction. The same `submission.action` again answers the stored receipt
     /// with `repeated` set. When every target is left out nothing is written and [`Refusal::Nothing`] is answered.
     ///
     /// Trigger: one live or completed onboarding per fingerprint and triple, held by a unique index.

@@ -46,6 +46,18 @@ impl Default for CircuitPolicy {
     }
 }
 
+impl CircuitPolicy {
+    /// The same policy with its times multiplied by `factor`.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self {
+            open_for: self.open_for.mul_f64(factor),
+            probe_timeout: self.probe_timeout.mul_f64(factor),
+            ..self
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Inner {
     Closed { recent: VecDeque<bool> },

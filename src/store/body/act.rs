@@ -23,7 +23,7 @@ use crate::{
     },
     engine::{
         command::{
-            Command, Elsewhere, LeftOut, Pace, Receipt, Refusal, Submission, Target, TargetOutcome,
+            Asker, Command, Elsewhere, LeftOut, Pace, Receipt, Refusal, Submission, Target, TargetOutcome,
             TriggerAnswer,
         },
         plan::{self, OnboardingStanding},
@@ -61,7 +61,7 @@ pub(super) async fn act(tx: &mut Tx, submission: &Submission) -> Result<Receipt,
         triggered: acted.triggered,
         repeated: false,
     };
-    if receipt.applied() > 0 {
+    if receipt.applied() > 0 && matches!(submission.asker, Asker::Operator(_)) {
         audit::write(tx, submission, &receipt, &acted.touched).await?;
     } else if receipt.triggered.is_none() {
         return Err(Fail::Refused(Box::new(Refusal::Nothing(receipt.outcomes))));
@@ -211,7 +211,7 @@ async fn replay(
     query(insert)
         .bind(replay.as_str())
         .bind(action)
-        .bind(clean(&submission.operator))
+        .bind(clean(submission.asker.name()))
         .bind(pace.per_second)
         .bind(i64::try_from(started).unwrap_or(i64::MAX))
         .bind(now)

@@ -49,7 +49,7 @@ pub(super) async fn write(
     query(insert)
         .bind(&action)
         .bind(tx.now)
-        .bind(clean(&submission.operator))
+        .bind(clean(submission.asker.name()))
         .bind(receipt.kind.as_str())
         .bind(submission.reason.as_deref().map(clean))
         .bind(as_json(serde_json::to_value(&submission.command))?)

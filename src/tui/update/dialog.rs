@@ -4,7 +4,7 @@ use tui_input::InputRequest;
 
 use crate::{
     engine::{
-        command::{Command, Elsewhere, Refusal, Submission},
+        command::{Asker, Command, Elsewhere, Refusal, Submission},
         plan::Plan,
     },
     tui::{
@@ -128,7 +128,7 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
     let reason = Some(dialog.reason.value().trim().to_owned()).filter(|reason| !reason.is_empty());
     let submission = Submission {
         action: action.clone(),
-        operator: model.setting.operator.clone(),
+        asker: Asker::Operator(model.setting.operator.clone()),
         reason,
         command: command.clone(),
     };

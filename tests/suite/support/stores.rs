@@ -11,7 +11,7 @@ use redrive::{
         onboarding::Request,
     },
     engine::{
-        command::{Command, Elsewhere, Receipt, Refusal, Submission, Target},
+        command::{Asker, Command, Elsewhere, Receipt, Refusal, Submission, Target},
         reader::{Board, Detail, OnboardingPage, Page, Query},
         store::{Claimed, Conflict, Opening, Recorded, StepDone, StepOutcome, StepRecord},
     },
@@ -236,7 +236,7 @@ pub(crate) fn request(name: &str) -> Request {
 pub(crate) fn submission(command: Command) -> Submission {
     Submission {
         action: redrive::clock::new_id().into(),
-        operator: "ana".to_owned(),
+        asker: Asker::Operator("ana".to_owned()),
         reason: Some("the outage is over".to_owned()),
         command,
     }
