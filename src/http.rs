@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+pub use reqwest::Client;
 use reqwest::{NoProxy, Proxy, redirect};
 use rustls::{
     ClientConfig, RootCertStore,

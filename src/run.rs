@@ -1,1 +1,364 @@
-//! (being written)
+//! The composition root: opens, wires, and owns shutdown. One [`CancellationToken`], one [`TaskTracker`] a process.
+
+use std::{
+    fs::File, future::Future, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration,
+};
+
+use anyhow::{Context, bail};
+use tokio::runtime::Runtime;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clock,
+    config::{Engine as EngineConfig, Upstreams},
+    demo,
+    domain::id::WorkerId,
+    engine::{Access, Engine, store::Store},
+    http,
+    metrics::{
+        self,
+        collector::Collector,
+        prometheus::Prometheus,
+        scrape::{self, Target},
+        signals::Signals,
+        verdict::Rules,
+    },
+    poll::{self, Feed, Sources},
+    service::process::Process,
+    store::{self, OpenOptions},
+    tui,
+};
+
+/// What every command needs to know about its surroundings: gathered by `cli`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The database, if one was named.
+    pub database_url: Option<String>,
+    /// Metrics endpoints as written.
+    pub metrics: Vec<String>,
+    /// The Prometheus server as written.
+    pub prometheus: Option<String>,
+    /// Nothing may be written.
+    pub read_only: bool,
+    /// Who acts.
+    pub operator: String,
+    /// The context's name, for the header.
+    pub context: Option<String>,
+    /// Where the pipeline's upstreams are.
+    pub upstreams: Upstreams,
+    /// How the engine behaves.
+    pub engine: EngineConfig,
+    /// What callers of a worker's intake must send.
+    pub token: Option<String>,
+    /// Where the log goes, if not to standard error.
+    pub log: Option<std::path::PathBuf>,
+}
+
+impl Settings {
+    /// The database's URL.
+    ///
+    /// # Errors
+    /// When none was named, saying how to.
+    pub fn database(&self) -> anyhow::Result<&str> {
+        self.database_url.as_deref().context(
+            "no database was named: give --database-url sqlite:PATH or postgres://…, set REDRIVE_DATABASE_URL, or try `redrive demo`",
+        )
+    }
+}
+
+/// How a dashboard looks.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Colours and characters.
+    pub look: tui::theme::Look,
+    /// How often it looks.
+    pub interval: Duration,
+}
+
+/// An open database.
+pub struct Opened {
+    /// What commands go through.
+    pub engine: Engine,
+    store: Arc<dyn Store>,
+}
+
+/// Opens the database of `settings`.
+///
+/// # Errors
+/// When none is named, it cannot be reached, or its schema is not this version's.
+pub async fn open(settings: &Settings) -> anyhow::Result<Opened> {
+    let access = if settings.read_only { Access::ReadOnly } else { Access::ReadWrite };
+    open_as(settings, OpenOptions::dashboard(access)).await
+}
+
+async fn open_as(settings: &Settings, options: OpenOptions) -> anyhow::Result<Opened> {
+    let access = options.access;
+    let options = OpenOptions { cool_down: settings.engine.cool_down, ..options };
+    let opened = store::open(settings.database()?, options).await?;
+    let engine = Engine::new(Arc::clone(&opened.store), opened.reader, access);
+    Ok(Opened { engine, store: opened.store })
+}
+
+/// Runs a headless command to its end.
+///
+/// # Errors
+/// The command's.
+pub fn block(
+    settings: &Settings,
+    command: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> anyhow::Result<ExitCode> {
+    log(settings.log.as_deref(), Quiet::Unless)?;
+    runtime()?.block_on(command)
+}
+
+/// `redrive migrate`.
+///
+/// # Errors
+/// When the database cannot be reached or a migration fails.
+pub fn migrate(settings: &Settings) -> anyhow::Result<ExitCode> {
+    block(settings, async {
+        if settings.read_only {
+            bail!("read-only: start without --read-only to migrate");
+        }
+        let applied = store::migrate(settings.database()?).await?;
+        match applied.as_slice() {
+            [] => println!("the schema is up to date"),
+            applied => {
+                for migration in applied {
+                    println!("applied migration {} {}", migration.version, migration.name);
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// `redrive worker`.
+///
+/// # Errors
+/// When the database cannot be opened or the address cannot be listened on.
+pub fn worker(settings: &Settings, listen: SocketAddr, name: Option<String>) -> anyhow::Result<ExitCode> {
+    log(settings.log.as_deref(), Quiet::Never)?;
+    if settings.read_only {
+        bail!("a worker writes: start it without --read-only");
+    }
+    runtime()?.block_on(async {
+        let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let options = OpenOptions { application_name: "redrive worker".to_owned(), ..OpenOptions::default() };
+        let opened = open_as(settings, options).await?;
+        let worker = WorkerId(name.unwrap_or_else(worker_name));
+        let process = Process {
+            worker: worker.clone(),
+            store: opened.store,
+            engine: opened.engine,
+            config: settings.engine.clone(),
+            upstreams: settings.upstreams.clone(),
+            listen,
+            token: settings.token.clone(),
+        };
+        let address = process.start(&tracker, &shutdown).await?;
+        println!("worker {worker} listens on http://{address} (intake /onboardings, /metrics, /healthz)");
+        stopped().await?;
+        tracing::info!("stopping: finishing the steps in hand");
+        shutdown.cancel();
+        tracker.close();
+        tracker.wait().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// `redrive demo --only upstreams`.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn upstreams(settings: &Settings, listen: SocketAddr, plan: &demo::Plan) -> anyhow::Result<ExitCode> {
+    log(settings.log.as_deref(), Quiet::Never)?;
+    runtime()?.block_on(async {
+        let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        println!("{}", demo::only_upstreams(plan, listen, &tracker, &shutdown).await?);
+        stopped().await?;
+        shutdown.cancel();
+        tracker.close();
+        let _ = tokio::time::timeout(Duration::from_secs(2), tracker.wait()).await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// `redrive demo`.
+///
+/// # Errors
+/// When a part of the demo or the terminal cannot be set up.
+pub fn demo(settings: &Settings, plan: &demo::Plan, look: &Look) -> anyhow::Result<ExitCode> {
+    log(settings.log.as_deref(), Quiet::Always)?;
+    runtime()?.block_on(async {
+        let running = demo::start(plan).await?;
+        let feed = &running.feed;
+        let engine = match settings.read_only {
+            true => running.engine.clone().read_only(),
+            false => running.engine.clone(),
+        };
+        let session =
+            session(settings, look, engine, feed, "demo · sqlite", running.tracker(), running.cancel());
+        let shown = tui::run(session).await;
+        let worth = running.stop().await;
+        let exit = shown?;
+        if exit == tui::Exit::Asked {
+            println!("{worth}");
+        }
+        Ok(ExitCode::from(exit.code()))
+    })
+}
+
+/// `redrive`, `redrive top`.
+///
+/// # Errors
+/// When the database was never reached, a target cannot be read, or the terminal cannot be set up.
+pub fn top(settings: &Settings, look: &Look) -> anyhow::Result<ExitCode> {
+    log(settings.log.as_deref(), Quiet::Always)?;
+    runtime()?.block_on(async {
+        let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let opened = open(settings).await?;
+        let sources = Sources {
+            reader: Arc::clone(opened.engine.reader()),
+            interval: look.interval,
+            targets: targets(settings)?,
+            prometheus: server(settings)?,
+            scrape_interval: look.interval.max(Duration::from_secs(1)),
+            rules: Rules { time_factor: settings.engine.time_factor, ..Rules::default() },
+        };
+        let feed = poll::start(sources, &tracker, &cancel)?;
+        let title = match &settings.context {
+            Some(context) => format!("{context} · {}", opened.engine.reader().label()),
+            None => opened.engine.reader().label(),
+        };
+        let session = session(settings, look, opened.engine, &feed, &title, &tracker, &cancel);
+        let shown = tui::run(session).await;
+        cancel.cancel();
+        tracker.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), tracker.wait()).await;
+        Ok(ExitCode::from(shown?.code()))
+    })
+}
+
+/// What the metrics say, sampled for at most `window`; at once where a Prometheus server knows the past. `None` when
+/// neither target nor server was named.
+///
+/// # Errors
+/// When a URL cannot be read.
+pub async fn sample(settings: &Settings, window: Duration) -> anyhow::Result<Option<Signals>> {
+    let (targets, server) = (targets(settings)?, server(settings)?);
+    if targets.is_empty() && server.is_none() {
+        return Ok(None);
+    }
+    let interval = Duration::from_secs(1);
+    let rules = Rules { time_factor: settings.engine.time_factor, ..Rules::default() };
+    let client = http::client(scrape::TIMEOUT)?;
+    let began = clock::instant();
+    let mut collector = Collector::new(rules, interval, began, clock::now());
+    for target in &targets {
+        collector.expect(target);
+    }
+    if let Some(server) = &server {
+        collector.expect_server(server);
+    }
+    loop {
+        let said = metrics::ask(&client, &targets, server.as_ref(), scrape::TIMEOUT).await;
+        collector.observe(clock::instant(), clock::now(), said);
+        let spent = clock::instant().saturating_duration_since(began);
+        // History from the server is judged with the second answer; targets alone need the whole window.
+        let enough = if targets.is_empty() { interval } else { window };
+        if spent >= enough {
+            return Ok(Some(collector.signals()));
+        }
+        clock::sleep(interval).await;
+    }
+}
+
+fn targets(settings: &Settings) -> anyhow::Result<Vec<Target>> {
+    Ok(settings.metrics.iter().map(|url| Target::parse(url)).collect::<Result<_, _>>()?)
+}
+
+fn server(settings: &Settings) -> anyhow::Result<Option<Prometheus>> {
+    Ok(settings.prometheus.as_deref().map(Prometheus::parse).transpose()?)
+}
+
+fn session(
+    settings: &Settings,
+    look: &Look,
+    engine: Engine,
+    feed: &Feed,
+    title: &str,
+    tracker: &TaskTracker,
+    cancel: &CancellationToken,
+) -> tui::Session {
+    tui::Session {
+        engine,
+        snapshots: feed.snapshots.clone(),
+        queries: feed.queries.clone(),
+        nudge: Arc::clone(&feed.nudge),
+        operator: settings.operator.clone(),
+        title: title.to_owned(),
+        interval: look.interval,
+        look: look.look,
+        cancel: cancel.clone(),
+        tracker: tracker.clone(),
+    }
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+}
+
+/// Until the process is asked to stop: SIGTERM, SIGINT or SIGHUP.
+async fn stopped() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}
+
+fn worker_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("{}-{}", if host.is_empty() { "worker" } else { host }, std::process::id())
+}
+
+/// Whether the log may go to standard error.
+enum Quiet {
+    /// A service: it logs there.
+    Never,
+    /// A headless command: only when `REDRIVE_LOG` asks for it.
+    Unless,
+    /// The screen owns the terminal.
+    Always,
+}
+
+fn log(file: Option<&Path>, quiet: Quiet) -> anyhow::Result<()> {
+    use tracing_subscriber::EnvFilter;
+    let asked = std::env::var("REDRIVE_LOG").ok();
+    let filter = EnvFilter::try_new(asked.as_deref().unwrap_or("info"))
+        .context("REDRIVE_LOG is not a log filter: write error, warn, info, debug or redrive=debug")?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    // A logger that is already there (in tests) is as good.
+    if let Some(path) = file {
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .with_context(|| format!("cannot write the log file {}", path.display()))?;
+        let _ = builder.with_ansi(false).with_writer(std::sync::Mutex::new(file)).try_init();
+    } else if matches!(quiet, Quiet::Never) || (matches!(quiet, Quiet::Unless) && asked.is_some()) {
+        let _ = builder.with_writer(std::io::stderr).try_init();
+    }
+    Ok(())
+}

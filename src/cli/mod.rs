@@ -1,8 +1,217 @@
-//! Flags: validated here, acted upon elsewhere.
+//! Flags: what can be asked for on the command line, checked here, acted upon by `run` and by the engine.
+//!
+//! Exit codes: 0 done, 1 failed or refused, 2 wrong usage; `status --exit-code` adds 10 elevated, 11 storm, 12 stuck,
+//! 13 unknown.
 
-use std::process::ExitCode;
+mod act;
+mod keys;
+mod letters;
+mod onboardings;
+mod output;
+mod settings;
+mod status;
 
-/// The program.
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    demo,
+    domain::text::SafeText,
+    run::{self, Settings},
+    tui::theme::{Look, Palette},
+};
+
+/// A terminal dashboard for onboardings and everything else that is retried, and the engine behind it.
+#[derive(Debug, Parser)]
+#[command(name = "redrive", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Flags every command knows.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+struct Common {
+    /// The database: sqlite:PATH, sqlite::memory: or postgres://…
+    #[arg(long, global = true, value_name = "URL", env = "REDRIVE_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// A metrics endpoint to scrape, [NAME=]http://host:port/metrics; repeatable
+    #[arg(long, global = true, value_name = "URL")]
+    metrics: Vec<String>,
+    /// A Prometheus server to ask
+    #[arg(long, global = true, value_name = "URL")]
+    prometheus: Option<String>,
+    /// Look only: nothing can be written
+    #[arg(long, global = true)]
+    read_only: bool,
+    /// The config file
+    #[arg(long, global = true, value_name = "PATH", env = "REDRIVE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Which [context.NAME] of the config file
+    #[arg(long, global = true, value_name = "NAME", env = "REDRIVE_CONTEXT")]
+    context: Option<String>,
+    /// Who acts, for the audit
+    #[arg(long, global = true, value_name = "NAME", env = "REDRIVE_OPERATOR")]
+    operator: Option<String>,
+    /// Write the log to this file (REDRIVE_LOG sets its level)
+    #[arg(long, global = true, value_name = "PATH")]
+    log: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The whole thing on this machine with nothing installed: a storm to watch and to clear
+    Demo(Demo),
+    /// The dashboard (the default)
+    Top(Top),
+    /// Run onboardings and replays; serve the intake and /metrics
+    Worker(Worker),
+    /// Create the tables, or bring them up to date
+    Migrate,
+    /// What is wrong, in one sentence and a few numbers
+    Status(status::Args),
+    /// Onboardings: list, show, trigger, resume, roll back
+    #[command(subcommand)]
+    Onboardings(onboardings::Verb),
+    /// Dead letters: list, show, replay
+    #[command(subcommand)]
+    Letters(letters::Verb),
+    /// Idempotency keys: list, show
+    #[command(subcommand)]
+    Keys(keys::Verb),
+}
+
+/// How the dashboard looks.
+#[derive(Debug, Clone, Args)]
+struct Top {
+    /// Colours to begin with; NO_COLOR, TERM=dumb and a locale without UTF-8 are obeyed
+    #[arg(long, value_name = "THEME", value_parser = ["dark", "light"])]
+    theme: Option<String>,
+    /// How often the database is read and targets are scraped
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    interval: Duration,
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    /// What goes wrong: outage or calm [default: outage; with --only upstreams: calm]
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<demo::Scenario>,
+    /// Run the scenario's times, delays and windows this much faster (below 1) or slower
+    #[arg(long, value_name = "FACTOR", default_value_t = 0.5, value_parser = factor)]
+    time_factor: f64,
+    /// Makes a run repeatable
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Run only the stand-ins for GitHub, Terraform Cloud and the notification webhook
+    #[arg(long, value_name = "PART", value_parser = ["upstreams"], requires = "listen")]
+    only: Option<String>,
+    /// Where the stand-ins listen, with --only upstreams
+    #[arg(long, value_name = "ADDR", requires = "only")]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    top: Top,
+}
+
+#[derive(Debug, Args)]
+struct Worker {
+    /// Where the intake and /metrics listen; port 0 takes any
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8383")]
+    listen: SocketAddr,
+    /// The worker's name; host and process id by default
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+/// Parses, runs, answers the exit code.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            // The chain from what was being done to why it failed, each part once.
+            let mut text = error.to_string();
+            for cause in error.chain().skip(1).map(ToString::to_string) {
+                if !text.contains(&cause) {
+                    text.push_str(": ");
+                    text.push_str(&cause);
+                }
+            }
+            eprintln!("redrive: {}", SafeText::new(&text));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let settings = settings::gather(&cli.common)?;
+    match cli.command {
+        None => run::top(&settings, &Top { theme: None, interval: Duration::from_secs(1) }.into()),
+        Some(Command::Top(top)) => run::top(&settings, &top.into()),
+        Some(Command::Demo(demo)) => match demo.listen {
+            Some(listen) => run::upstreams(&settings, listen, &demo.plan()),
+            None => run::demo(&settings, &demo.plan(), &demo.top.into()),
+        },
+        Some(Command::Worker(worker)) => run::worker(&settings, worker.listen, worker.name),
+        Some(Command::Migrate) => run::migrate(&settings),
+        Some(Command::Status(args)) => run::block(&settings, status::run(&settings, args)),
+        Some(Command::Onboardings(verb)) => run::block(&settings, onboardings::run(&settings, verb)),
+        Some(Command::Letters(verb)) => run::block(&settings, letters::run(&settings, verb)),
+        Some(Command::Keys(verb)) => run::block(&settings, keys::run(&settings, verb)),
+    }
+}
+
+impl Demo {
+    fn plan(&self) -> demo::Plan {
+        demo::Plan {
+            scenario: self.scenario.unwrap_or(match self.only {
+                Some(_) => demo::Scenario::Calm,
+                None => demo::Scenario::Outage,
+            }),
+            time_factor: self.time_factor,
+            seed: self.seed,
+            interval: self.top.interval,
+        }
+    }
+}
+
+impl From<Top> for run::Look {
+    fn from(top: Top) -> Self {
+        let of_environment = Look::of_environment(|name| std::env::var(name).ok());
+        let look = match top.theme.as_deref() {
+            Some("light") if of_environment.palette == Palette::Dark => of_environment.toggled(),
+            _ => of_environment,
+        };
+        Self { look, interval: top.interval }
+    }
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(factor) if (0.01..=100.0).contains(&factor) => Ok(factor),
+        _ => Err("a number from 0.01 to 100 is expected".to_owned()),
+    }
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let parsed = humantime::parse_duration(text).map_err(|e| format!("{e}; for example 500ms or 2s"))?;
+    if (Duration::from_millis(100)..=Duration::from_secs(3_600)).contains(&parsed) {
+        Ok(parsed)
+    } else {
+        Err("between 100ms and 1h is expected".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -26,3 +26,30 @@ mod sentence;
 pub mod signals;
 pub mod source;
 pub mod verdict;
+
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+
+use prometheus::Prometheus;
+use scrape::{ScrapeResult, Target};
+
+/// Asks every target and the server at once; none takes longer than `limit`, so a bad one delays the others by that
+/// much at most.
+pub async fn ask(
+    client: &reqwest::Client,
+    targets: &[Target],
+    server: Option<&Prometheus>,
+    limit: Duration,
+) -> Vec<ScrapeResult> {
+    let scrapes = join_all(targets.iter().map(|target| scrape::scrape_within(client, target, limit)));
+    let server = async {
+        match server {
+            Some(server) => Some(server.fetch(client).await),
+            None => None,
+        }
+    };
+    let (mut said, server) = join(scrapes, server).await;
+    said.extend(server);
+    said
+}

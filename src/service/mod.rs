@@ -1,1 +1,111 @@
-//! (being written)
+//! What a worker serves over HTTP: the intake, its metrics and a sign of health. Every refusal is a problem document.
+
+mod intake;
+mod problem;
+pub mod process;
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    http::{StatusCode, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tokio::net::TcpListener;
+
+use crate::engine::{Engine, observer::Observer};
+
+pub use problem::Problem;
+
+/// Bodies over this many bytes are refused.
+const MAX_BODY: usize = 64 * 1_024;
+
+/// What the service needs.
+pub struct Service {
+    /// Where triggers go.
+    pub engine: Engine,
+    /// Hears how keys were answered.
+    pub observer: Arc<dyn Observer>,
+    /// Renders the metrics page.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What callers off loopback must send as a bearer token.
+    pub token: Option<String>,
+    /// Who holds the keys taken here: the worker's name.
+    pub owner: String,
+    /// How long an intake key is held.
+    pub lease: Duration,
+}
+
+/// Why the service does not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Anybody could trigger onboardings.
+    #[error(
+        "refusing to listen on {0}, which is not loopback, without a token: set REDRIVE_TOKEN, or listen on 127.0.0.1"
+    )]
+    Unprotected(SocketAddr),
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {why}; choose another with --listen ADDR")]
+    Listen {
+        /// Asked for.
+        address: SocketAddr,
+        /// The system's reason.
+        why: std::io::Error,
+    },
+}
+
+impl Service {
+    /// Takes the address, without serving yet.
+    ///
+    /// # Errors
+    /// When it is taken, or off loopback without a token.
+    pub async fn listen(&self, address: SocketAddr) -> Result<TcpListener, ServiceError> {
+        if !address.ip().is_loopback() && self.token.as_deref().is_none_or(str::is_empty) {
+            return Err(ServiceError::Unprotected(address));
+        }
+        TcpListener::bind(address).await.map_err(|why| ServiceError::Listen { address, why })
+    }
+
+    /// Serves until `shutdown`, then lets requests in hand finish.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await
+    }
+
+    fn router(self: Arc<Self>) -> Router {
+        let protected = Router::new()
+            .route("/onboardings", post(intake::trigger))
+            .route("/onboardings/{id}", get(intake::show))
+            .route_layer(middleware::from_fn_with_state(Arc::clone(&self), problem::require_token));
+        Router::new()
+            .merge(protected)
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(healthz))
+            .fallback(|| async {
+                Problem::new(StatusCode::NOT_FOUND, "no such path: try /onboardings, /metrics or /healthz")
+            })
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .with_state(self)
+    }
+}
+
+async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    let kind = crate::metrics::export::CONTENT_TYPE;
+    ([(header::CONTENT_TYPE, kind)], (service.metrics)()).into_response()
+}
+
+async fn healthz(State(service): State<Arc<Service>>) -> Response {
+    match service.engine.reader().read(&crate::engine::reader::Query::default()).await {
+        Ok(_) => "ok\n".into_response(),
+        Err(error) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    }
+}

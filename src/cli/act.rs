@@ -1,0 +1,154 @@
+//! What every acting twin does alike: ids from arguments or standard input, the plan, the question, the receipt.
+
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use anyhow::bail;
+use clap::Args;
+
+use super::{Settings, output};
+use crate::{
+    clock,
+    domain::text::SafeText,
+    engine::{
+        Engine,
+        command::{Asker, Command, Refusal, Submission},
+        store::StoreError,
+    },
+};
+
+/// Flags of every acting twin.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Acting {
+    /// Show what would happen and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(super) yes: bool,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    /// JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The ids given; `-` reads them from standard input, one a line.
+pub(super) fn ids(given: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for id in given {
+        if id == "-" {
+            for line in io::stdin().lock().lines() {
+                let line = line?;
+                let id = line.split_whitespace().next().unwrap_or_default();
+                if !id.is_empty() {
+                    ids.push(id.to_owned());
+                }
+            }
+        } else {
+            ids.push(id.clone());
+        }
+    }
+    // The same id twice is one wish.
+    let mut seen = std::collections::HashSet::new();
+    ids.retain(|id| seen.insert(id.clone()));
+    if ids.is_empty() {
+        bail!("no ids were given: name them, or give - and write them to standard input, one a line");
+    }
+    Ok(ids)
+}
+
+/// Previews, asks, submits, prints. 0 when something was done, 1 when everything was refused.
+pub(super) async fn act(
+    settings: &Settings,
+    engine: &Engine,
+    acting: &Acting,
+    command: Command,
+) -> anyhow::Result<ExitCode> {
+    command.validate()?;
+    let plan = engine.preview(&command).await?;
+    if acting.dry_run {
+        if acting.json {
+            output::json(&plan)?;
+        } else {
+            print_plan(&plan)?;
+        }
+        return Ok(if plan.will_run() > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    if !acting.yes {
+        print_plan(&plan)?;
+        if !io::stdin().is_terminal() {
+            bail!("not confirmed: nothing was changed; add --yes to go ahead without being asked");
+        }
+        if plan.will_run() > 0 && !asked(plan.will_run())? {
+            bail!("not confirmed: nothing was changed");
+        }
+    }
+    let submission = Submission {
+        action: clock::new_id().into(),
+        asker: Asker::Operator(settings.operator.clone()),
+        reason: acting.reason.clone(),
+        command,
+    };
+    let mut answer = engine.submit(&submission).await;
+    if let Err(Refusal::Store(StoreError::UnknownOutcome { .. })) = answer {
+        // The same action again answers the first receipt if it did happen.
+        answer = engine.submit(&submission).await;
+    }
+    let receipt = answer?;
+    if acting.json {
+        output::json(&receipt)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(answer) = &receipt.triggered {
+        output::print(&format!(
+            "{} {}: {}",
+            answer.onboarding_id,
+            answer.status,
+            SafeText::new(&answer.message)
+        ))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let repeated = if receipt.repeated { " (already, by an earlier submission)" } else { "" };
+    output::print(&format!(
+        "{}: applied to {} of {}{repeated}",
+        receipt.kind,
+        receipt.applied(),
+        receipt.outcomes.len()
+    ))?;
+    for outcome in &receipt.outcomes {
+        if let Some(why) = &outcome.left_out {
+            output::print(&format!(
+                "left out {}: {}",
+                SafeText::new(&outcome.id),
+                SafeText::new(&why.to_string())
+            ))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_plan(plan: &crate::engine::plan::Plan) -> anyhow::Result<()> {
+    output::print(&SafeText::new(&format!("{}: {}", plan.kind, plan.summary())).to_string())?;
+    for step in &plan.undo {
+        let will = serde_json::to_value(step.will)?;
+        let will = will.as_str().unwrap_or_default().replace('_', " ");
+        output::print(&format!("  {} {}: {will}", step.compensation.operation, step.compensation.name))?;
+    }
+    for warning in &plan.warnings {
+        output::print(&format!("  note: {warning}"))?;
+    }
+    Ok(())
+}
+
+fn asked(count: usize) -> anyhow::Result<bool> {
+    let mut out = io::stdout().lock();
+    write!(out, "go ahead with {count}? [y/N] ")?;
+    out.flush()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,141 @@
+//! `redrive letters …`: the headless twin of the Letters screen.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Subcommand;
+
+use super::{
+    Settings,
+    act::{self, Acting},
+    output,
+};
+use crate::{
+    domain::mask,
+    engine::{
+        command::{Command, Pace, Target},
+        filter::Filter,
+        reader::{Detail, LetterPage, LetterRow, List, Page, Query, Rows},
+    },
+    run,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Newest first
+    List {
+        /// Leave in only these: status:open operation:github.create_hook error:503, or free text
+        #[arg(value_name = "FILTER")]
+        filter: Vec<String>,
+        /// Only the letters of one error group
+        #[arg(long, value_name = "FINGERPRINT")]
+        group: Option<String>,
+        /// How many rows at most
+        #[arg(long, default_value_t = Query::DEFAULT_LIMIT, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+        /// JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// One letter with its request and error history
+    Show {
+        /// Its id
+        id: String,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try letters again, paced: one, then ten, then at the rate given
+    Replay {
+        /// Their ids; - reads them from standard input
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Letters per second
+        #[arg(long, value_name = "RATE", default_value_t = Pace::default().per_second)]
+        per_second: f64,
+        #[command(flatten)]
+        acting: Acting,
+    },
+}
+
+pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitCode> {
+    let opened = run::open(settings).await?;
+    let engine = &opened.engine;
+    match verb {
+        Verb::List { filter, group, limit, json } => {
+            let filter = Filter::parse(&filter.join(" "))?;
+            let query = Query { list: List::Letters { group }, filter, limit, ..Query::default() };
+            let Rows::Letters(rows) = engine.reader().read(&query).await?.rows else {
+                bail!("the database answered another list than the one asked for");
+            };
+            if json {
+                output::json(&rows)?
+            } else {
+                list(&rows)?
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Show { id, json } => {
+            let query = Query { detail: Some(Detail::Letter(id.as_str().into())), ..Query::default() };
+            match engine.reader().read(&query).await?.page {
+                Some(Page::Letter(mut page)) => {
+                    page.request = mask::payload(&page.request);
+                    if json {
+                        output::json(&page)?
+                    } else {
+                        show(&page)?
+                    }
+                    Ok(ExitCode::SUCCESS)
+                }
+                _ => bail!("no letter {id}: `redrive letters list` shows which there are"),
+            }
+        }
+        Verb::Replay { ids, per_second, acting } => {
+            let letters =
+                act::ids(&ids)?.into_iter().map(|id| Target { id: id.into(), seen: None }).collect();
+            let command = Command::Replay { letters, pace: Pace { per_second } };
+            act::act(settings, engine, &acting, command).await
+        }
+    }
+}
+
+fn cells(row: &LetterRow) -> Vec<String> {
+    vec![
+        row.id.to_string(),
+        row.status.to_string(),
+        output::or_dash(row.outcome.as_ref()),
+        row.state.to_string(),
+        row.label.to_string(),
+        output::time(Some(row.created_at)),
+        row.replays.to_string(),
+        mask::secrets(row.error.as_str()),
+    ]
+}
+
+fn list(rows: &[LetterRow]) -> anyhow::Result<()> {
+    output::table(
+        &["ID", "STATUS", "OUTCOME", "STATE", "OF", "CREATED (UTC)", "REPLAYS", "ERROR"],
+        &rows.iter().map(cells).collect::<Vec<_>>(),
+    )
+}
+
+fn show(page: &LetterPage) -> anyhow::Result<()> {
+    list(std::slice::from_ref(&page.row))?;
+    output::print(&format!("\nonboarding {}", page.row.onboarding))?;
+    output::print(&format!("group      {}", page.row.error_fingerprint))?;
+    output::print(&format!("key        {}", output::or_dash(page.key.as_ref())))?;
+    output::print(&format!("request    {}\n", page.request))?;
+    let history = page.history.iter().map(|a| {
+        vec![
+            a.state.to_string(),
+            a.attempt.to_string(),
+            output::time(Some(a.started_at)),
+            mask::secrets(a.error.as_deref().unwrap_or_default()),
+            a.reason.clone().unwrap_or_default(),
+        ]
+    });
+    output::table(
+        &["STATE", "ATTEMPT", "STARTED (UTC)", "ERROR", "WHAT FOLLOWED"],
+        &history.collect::<Vec<_>>(),
+    )
+}

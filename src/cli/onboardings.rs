@@ -1,0 +1,197 @@
+//! `redrive onboardings …`: the headless twin of the Onboardings screen.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Subcommand;
+
+use super::{
+    Settings,
+    act::{self, Acting},
+    output,
+};
+use crate::{
+    domain::{mask, onboarding::Request, text::SafeText},
+    engine::{
+        command::{Command, Elsewhere, Target},
+        filter::Filter,
+        reader::{Detail, List, OnboardingPage, OnboardingRow, Page, Query, Rows},
+    },
+    run,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Newest first
+    List {
+        /// Leave in only these: status:failed tenant:acme error:"rate limit" !state:NOTIFYING, or free text
+        #[arg(value_name = "FILTER")]
+        filter: Vec<String>,
+        /// How many rows at most
+        #[arg(long, default_value_t = Query::DEFAULT_LIMIT, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+        /// JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// One onboarding with its attempts, compensations and letters
+    Show {
+        /// Its id
+        id: String,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start one; asking twice gives the same onboarding
+    Trigger {
+        /// The tenant
+        #[arg(long, value_name = "ID")]
+        tenant: String,
+        /// https://HOST/OWNER/NAME
+        #[arg(long, value_name = "URL")]
+        repo_url: String,
+        /// The Terraform Cloud workspace, ws-…
+        #[arg(long, value_name = "ID")]
+        workspace_id: Option<String>,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Go on from the checkpoint with fresh attempts
+    Resume {
+        /// Their ids; - reads them from standard input
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Also those begun elsewhere and in progress there: confirms that nobody else works on them
+        #[arg(long)]
+        take_over: bool,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Undo what one onboarding did, last-in first-out
+    Rollback {
+        /// Its id
+        id: String,
+        /// Also when begun elsewhere and in progress there: confirms that nobody else works on it
+        #[arg(long)]
+        take_over: bool,
+        #[command(flatten)]
+        acting: Acting,
+    },
+}
+
+pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitCode> {
+    let opened = run::open(settings).await?;
+    let engine = &opened.engine;
+    match verb {
+        Verb::List { filter, limit, json } => {
+            let filter = Filter::parse(&filter.join(" "))?;
+            let query = Query { list: List::Onboardings, filter, limit, ..Query::default() };
+            let Rows::Onboardings(rows) = engine.reader().read(&query).await?.rows else {
+                bail!("the database answered another list than the one asked for");
+            };
+            if json {
+                output::json(&rows)?
+            } else {
+                list(&rows)?
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Show { id, json } => {
+            let query = Query { detail: Some(Detail::Onboarding(id.as_str().into())), ..Query::default() };
+            match engine.reader().read(&query).await?.page {
+                Some(Page::Onboarding(mut page)) => {
+                    page.context = mask::payload(&page.context);
+                    if json {
+                        output::json(&page)?
+                    } else {
+                        show(&page)?
+                    }
+                    Ok(ExitCode::SUCCESS)
+                }
+                _ => bail!("no onboarding {id}: `redrive onboardings list` shows which there are"),
+            }
+        }
+        Verb::Trigger { tenant, repo_url, workspace_id, acting } => {
+            let command = Command::Trigger { request: Request { tenant_id: tenant, repo_url, workspace_id } };
+            // Triggering is idempotent and undoes nothing: it is not asked about.
+            let acting = Acting { yes: true, ..acting };
+            act::act(settings, engine, &acting, command).await
+        }
+        Verb::Resume { ids, take_over, acting } => {
+            let onboardings =
+                act::ids(&ids)?.into_iter().map(|id| Target { id: id.into(), seen: None }).collect();
+            let command = Command::Resume { onboardings, elsewhere: elsewhere(take_over) };
+            act::act(settings, engine, &acting, command).await
+        }
+        Verb::Rollback { id, take_over, acting } => {
+            let onboarding = Target { id: id.into(), seen: None };
+            let command = Command::RollBack { onboarding, elsewhere: elsewhere(take_over) };
+            act::act(settings, engine, &acting, command).await
+        }
+    }
+}
+
+fn elsewhere(take_over: bool) -> Elsewhere {
+    if take_over { Elsewhere::TakeOver } else { Elsewhere::Leave }
+}
+
+fn list(rows: &[OnboardingRow]) -> anyhow::Result<()> {
+    let cells = rows.iter().map(|row| {
+        vec![
+            row.id.to_string(),
+            word(row),
+            output::or_dash(row.current_state.as_ref()),
+            row.tenant_id.to_string(),
+            row.repo_url.to_string(),
+            output::time(Some(row.created_at)),
+            mask::secrets(row.error.as_ref().map_or("", SafeText::as_str)),
+        ]
+    });
+    output::table(
+        &["ID", "STATUS", "STATE", "TENANT", "REPO", "CREATED (UTC)", "ERROR"],
+        &cells.collect::<Vec<_>>(),
+    )
+}
+
+/// The finer word where there is one.
+fn word(row: &OnboardingRow) -> String {
+    row.phase.map_or_else(|| format!("{} elsewhere", row.status), |phase| phase.to_string())
+}
+
+fn show(page: &OnboardingPage) -> anyhow::Result<()> {
+    let row = &page.row;
+    let pairs = [
+        ("onboarding", SafeText::new(row.id.as_str()).to_string()),
+        ("tenant", row.tenant_id.to_string()),
+        ("repository", row.repo_url.to_string()),
+        ("workspace", output::or_dash(row.workspace_id.as_ref())),
+        ("status", word(row)),
+        ("state", output::or_dash(row.current_state.as_ref())),
+        ("created", output::time(Some(row.created_at))),
+        ("failed", output::time(row.failed_at)),
+        ("letter", output::or_dash(row.letter.as_ref())),
+        ("last action", output::or_dash(row.last_action.as_ref())),
+        ("context", page.context.to_string()),
+    ];
+    for (name, value) in pairs {
+        output::print(&format!("{name:<12} {}", SafeText::new(&value)))?;
+    }
+    output::print("")?;
+    let attempts = page.attempts.iter().map(|a| {
+        vec![
+            a.state.to_string(),
+            a.attempt.to_string(),
+            output::time(Some(a.started_at)),
+            a.outcome.map_or_else(|| "running".to_owned(), |o| o.to_string()),
+            mask::secrets(a.error.as_deref().or(a.reason.as_deref()).unwrap_or_default()),
+        ]
+    });
+    output::table(&["STATE", "ATTEMPT", "STARTED (UTC)", "OUTCOME", "ERROR"], &attempts.collect::<Vec<_>>())?;
+    if !page.compensations.is_empty() {
+        output::print("")?;
+        let rows = page.compensations.iter().rev();
+        let rows = rows.map(|c| vec![c.operation.clone(), c.name.to_string(), c.status.to_string()]);
+        output::table(&["COMPENSATION", "OF", "STATUS"], &rows.collect::<Vec<_>>())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Tables and JSON for the headless twins. Every cell is display-safe.
+
+use std::io::{self, Write};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
+
+use crate::domain::text::SafeText;
+
+/// Prints `value` as JSON.
+///
+/// # Errors
+/// When standard output is closed.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
+    print(&text)
+}
+
+/// Prints rows under a heading, columns aligned; the last column is not padded.
+///
+/// # Errors
+/// When standard output is closed.
+pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let safe = |cell: &str| SafeText::new(cell).to_string();
+    let rows: Vec<Vec<String>> = std::iter::once(heading.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>())
+        .chain(rows.iter().cloned())
+        .map(|row| row.iter().map(|cell| safe(cell)).collect())
+        .collect();
+    let widths: Vec<usize> = (0..heading.len())
+        .map(|column| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            line.push_str(cell);
+            let pad = widths.get(column).map_or(0, |w| w.saturating_sub(cell.width()));
+            line.extend(std::iter::repeat_n(' ', pad + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    print(text.trim_end())
+}
+
+/// Prints one text and a line end.
+///
+/// # Errors
+/// When standard output is closed.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// `2026-11-22 14:02:31`, or a dash.
+pub(super) fn time(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// The word, or a dash.
+pub(super) fn or_dash<T: ToString>(value: Option<&T>) -> String {
+    value.map_or_else(|| "-".to_owned(), ToString::to_string)
+}

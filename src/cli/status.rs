@@ -1,0 +1,106 @@
+//! `redrive status`: the Pulse screen as text, for cron jobs and pagers.
+
+use std::{process::ExitCode, time::Duration};
+
+use serde::Serialize;
+
+use super::{Settings, output};
+use crate::{
+    engine::reader::{CircuitRow, Counts, LetterGroup, Query, WorkerRow},
+    metrics::signals::{Signals, VerdictKind},
+    run,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// JSON instead of text
+    #[arg(long)]
+    json: bool,
+    /// Exit 10 when elevated, 11 on a storm, 12 when stuck, 13 when unknown
+    #[arg(long)]
+    exit_code: bool,
+    /// How long targets are sampled for the verdict, where no Prometheus server knows their past
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    window: Duration,
+}
+
+/// What `status` prints.
+#[derive(Debug, Serialize)]
+struct Status {
+    database: String,
+    counts: Counts,
+    workers: Vec<WorkerRow>,
+    circuits: Vec<CircuitRow>,
+    letter_groups: Vec<LetterGroup>,
+    signals: Option<Signals>,
+}
+
+pub(super) async fn run(settings: &Settings, args: Args) -> anyhow::Result<ExitCode> {
+    let opened = run::open(settings).await?;
+    let signals = run::sample(settings, args.window).await?;
+    let board = opened.engine.reader().read(&Query::default()).await?;
+    let kind = signals.as_ref().map_or(VerdictKind::Unknown, |s| s.verdict.kind);
+    let status = Status {
+        database: opened.engine.reader().label(),
+        counts: board.counts,
+        workers: board.workers,
+        circuits: board.circuits,
+        letter_groups: board.letter_groups,
+        signals,
+    };
+    if args.json {
+        output::json(&status)?
+    } else {
+        print(&status)?
+    }
+    let code = match kind {
+        VerdictKind::Calm | VerdictKind::Recovering => 0,
+        VerdictKind::Elevated => 10,
+        VerdictKind::Storm => 11,
+        VerdictKind::Stuck => 12,
+        VerdictKind::Unknown => 13,
+    };
+    Ok(if args.exit_code { ExitCode::from(code) } else { ExitCode::SUCCESS })
+}
+
+fn print(status: &Status) -> anyhow::Result<()> {
+    let verdict = match &status.signals {
+        None => "UNKNOWN: no metrics target was named; add --metrics URL or --prometheus URL".to_owned(),
+        Some(signals) => {
+            let verdict = &signals.verdict;
+            let operation = verdict.operation.as_ref().map(|o| format!(" {o}")).unwrap_or_default();
+            format!("{}{operation}  {}", verdict.kind, verdict.sentence)
+        }
+    };
+    output::print(&verdict)?;
+    for target in status.signals.iter().flat_map(|s| &s.targets) {
+        if let Some(error) = &target.error {
+            output::print(&format!("target {}: {error}", target.name))?;
+        }
+    }
+    let counts = &status.counts;
+    output::print(&format!("database     {}", status.database))?;
+    output::print(&format!(
+        "onboardings  in progress {}  parked {}  failed {}  rolling back {}  stuck {}  completed {}",
+        counts.in_progress, counts.parked, counts.failed, counts.rolling_back, counts.stuck, counts.completed
+    ))?;
+    output::print(&format!(
+        "keys         {}  stuck {}  failed storage {}",
+        counts.keys, counts.keys_stuck, counts.keys_failed_storage
+    ))?;
+    output::print(&format!("letters      open {}  replaying {}", counts.letters, counts.replaying))?;
+    let alive = status.workers.iter().filter(|w| w.alive).count();
+    output::print(&format!("workers      {alive}"))?;
+    for circuit in &status.circuits {
+        let (of, all) = circuit.instances;
+        let state = circuit.state.as_str();
+        output::print(&format!(
+            "circuit      {} {state} on {of} of {all}, holds {}",
+            circuit.operation, circuit.holds
+        ))?;
+    }
+    for group in &status.letter_groups {
+        output::print(&format!("group        {}  {} open  {}", group.fingerprint, group.open, group.error))?;
+    }
+    Ok(())
+}

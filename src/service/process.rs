@@ -1,0 +1,94 @@
+//! A worker process: the worker, its circuits, its metrics and its HTTP service, wired together.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Service, ServiceError};
+use crate::{
+    clock::Random,
+    config,
+    domain::id::WorkerId,
+    engine::{Engine, call::Calls, observer::Observer, store::Store, worker::Worker},
+    http::HttpError,
+    metrics::export::Metrics,
+    onboarding::{Clients, Pipeline},
+    resilience::circuit::CircuitPolicy,
+};
+
+/// What a worker process is made of.
+pub struct Process {
+    /// Its name.
+    pub worker: WorkerId,
+    /// Where its work is.
+    pub store: Arc<dyn Store>,
+    /// Where triggers go.
+    pub engine: Engine,
+    /// How it behaves.
+    pub config: config::Engine,
+    /// Whom its pipeline talks to.
+    pub upstreams: config::Upstreams,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What callers of its intake must send.
+    pub token: Option<String>,
+}
+
+/// Why a worker process does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// Its HTTP service.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// Its HTTP client.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// Its listener.
+    #[error("the listener has no address: {0}")]
+    Address(std::io::Error),
+}
+
+impl Process {
+    /// Starts it; it stops at `shutdown`, finishing the steps in hand. Answers where it listens.
+    ///
+    /// # Errors
+    /// When it cannot listen, or cannot build an HTTP client.
+    pub async fn start(
+        self,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<SocketAddr, ProcessError> {
+        let metrics = Arc::new(Metrics::new());
+        let observer: Arc<dyn Observer> = metrics.clone();
+        let pipeline = Pipeline::new(Clients::new(&self.upstreams)?);
+        let circuits = CircuitPolicy::default().scaled(self.config.time_factor);
+        let calls = Calls::new(circuits, Arc::clone(&observer));
+        let service = Arc::new(Service {
+            engine: self.engine,
+            observer,
+            metrics: Arc::new(move || metrics.encode()),
+            token: self.token,
+            owner: self.worker.to_string(),
+            lease: self.config.lease,
+        });
+        let listener = service.listen(self.listen).await?;
+        let address = listener.local_addr().map_err(ProcessError::Address)?;
+        let worker = Worker::new(
+            self.worker,
+            self.store,
+            vec![Arc::new(pipeline)],
+            calls,
+            self.config,
+            Random::system(),
+        )
+        .with_metrics_at(format!("http://{address}/metrics"));
+        tracker.spawn(Arc::new(worker).run(shutdown.clone()));
+        let stop = shutdown.clone();
+        tracker.spawn(async move {
+            if let Err(error) = service.serve(listener, async move { stop.cancelled().await }).await {
+                tracing::error!(%error, "the HTTP service ended");
+            }
+        });
+        Ok(address)
+    }
+}
