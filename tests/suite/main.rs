@@ -1,9 +1,12 @@
 //! The specification. One binary, so that it links once.
 
+mod engine;
 mod entities;
 mod floors;
 mod harness;
+mod headless;
 mod laws;
 mod metrics;
 mod support;
 mod upstreams;
+mod whole;

@@ -6,6 +6,7 @@
     reason = "each test, and each example that mounts a file of this folder, uses a part of it"
 )]
 
+pub(crate) mod daemon;
 pub(crate) mod leash;
 pub(crate) mod postgres;
 pub(crate) mod program;

@@ -1,0 +1,232 @@
+//! The twins without a terminal: what they answer, their exit codes, and what bad input is told.
+
+use crate::support::{program::run, stores::TestStore};
+
+async fn fresh() -> (TestStore, String) {
+    let store = TestStore::sqlite().await;
+    let url = store.url.clone();
+    (store, url)
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e} in {text}"))
+}
+
+#[test]
+fn an_unknown_flag_is_wrong_usage() {
+    let (code, _, err) = run(&["status", "--colour"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("--colour"), "{err}");
+}
+
+#[test]
+fn without_a_database_it_says_how_to_name_one() {
+    let (code, _, err) = run(&["onboardings", "list"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("--database-url") && err.contains("redrive demo"), "{err}");
+}
+
+#[test]
+fn an_unreachable_database_is_named_without_its_password() {
+    let (code, _, err) = run(&["status", "--database-url", "postgres://ana:s3cret@127.0.0.1:1/onboardings"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("cannot reach the database") && err.contains("127.0.0.1:1"), "{err}");
+    assert!(!err.contains("s3cret"), "{err}");
+}
+
+#[test]
+fn a_url_of_another_kind_is_refused_with_the_kinds_there_are() {
+    let (code, _, err) = run(&["status", "--database-url", "mysql://root@localhost/x"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("sqlite:") && err.contains("postgres://"), "{err}");
+}
+
+#[test]
+fn a_database_without_tables_is_told_to_migrate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("empty.db");
+    std::fs::write(&path, b"").unwrap();
+    let (code, _, err) = run(&["status", "--database-url", &format!("sqlite:{}", path.display())]);
+    assert_eq!(code, 1);
+    assert!(err.contains("redrive migrate"), "{err}");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.txt");
+    let notes = "these are my notes, not a database\n".repeat(100);
+    std::fs::write(&path, &notes).unwrap();
+    for command in ["status", "migrate"] {
+        let (code, _, err) = run(&[command, "--database-url", &format!("sqlite:{}", path.display())]);
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("notes.txt"), "{err}");
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), notes);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let (store, url) = fresh().await;
+    store
+        .sql("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (999, 'later', true, x'00', 0)")
+        .await;
+    for command in [&["status"][..], &["migrate"], &["onboardings", "list"]] {
+        let (code, _, err) = run(&[command, &["--database-url", &url]].concat());
+        assert_eq!(code, 1, "{command:?}: {err}");
+        assert!(err.contains("newer"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_trigger_is_told_what_was_expected() {
+    let (_store, url) = fresh().await;
+    let trigger = |repo: &str, workspace: &str| {
+        run(&[
+            "onboardings",
+            "trigger",
+            "--database-url",
+            &url,
+            "--tenant",
+            "acme",
+            "--repo-url",
+            repo,
+            "--workspace-id",
+            workspace,
+        ])
+    };
+    let (code, _, err) = trigger("github.com/acme", "ws-1");
+    assert_eq!(code, 1);
+    assert!(err.contains("https://github.com/acme/payments"), "{err}");
+    let (code, _, err) = trigger("https://github.com/acme/payments", "workspace 1");
+    assert_eq!(code, 1);
+    assert!(err.contains("ws-"), "{err}");
+    let (_, out, _) = run(&["onboardings", "list", "--json", "--database-url", &url]);
+    assert_eq!(json(&out), serde_json::json!([]), "nothing was begun");
+}
+
+#[tokio::test]
+async fn triggering_twice_gives_the_same_onboarding() {
+    let (_store, url) = fresh().await;
+    let trigger = || {
+        let (code, out, err) = run(&[
+            "onboardings",
+            "trigger",
+            "--json",
+            "--database-url",
+            &url,
+            "--tenant",
+            "acme",
+            "--repo-url",
+            "https://github.com/acme/payments",
+        ]);
+        assert_eq!(code, 0, "{err}");
+        json(&out)["triggered"].clone()
+    };
+    let (first, second) = (trigger(), trigger());
+    assert_eq!(first["status"], "started");
+    assert_eq!(second["status"], "in_progress");
+    assert_eq!(first["onboardingId"], second["onboardingId"]);
+}
+
+#[tokio::test]
+async fn an_action_without_a_terminal_needs_yes_and_changes_nothing_before() {
+    let (_store, url) = fresh().await;
+    let (_, out, _) = run(&[
+        "onboardings",
+        "trigger",
+        "--json",
+        "--database-url",
+        &url,
+        "--tenant",
+        "acme",
+        "--repo-url",
+        "https://github.com/acme/payments",
+    ]);
+    let id = json(&out)["triggered"]["onboardingId"].as_str().unwrap().to_owned();
+    let (code, out, err) = run(&["onboardings", "rollback", &id, "--database-url", &url]);
+    assert_eq!(code, 1);
+    assert!(out.contains("1 will run") && err.contains("--yes"), "{out}{err}");
+    let (_, out, _) = run(&["onboardings", "show", &id, "--json", "--database-url", &url]);
+    assert_eq!(json(&out)["row"]["phase"], "queued");
+    let (code, _, err) =
+        run(&["onboardings", "rollback", &id, "--yes", "--read-only", "--database-url", &url]);
+    assert_eq!(code, 1);
+    assert!(err.contains("--read-only"), "{err}");
+    let (code, _, err) = run(&["onboardings", "rollback", &id, "--yes", "--database-url", &url]);
+    assert_eq!(code, 0, "{err}");
+    let (_, out, _) = run(&["onboardings", "show", &id, "--json", "--database-url", &url]);
+    assert_eq!(json(&out)["row"]["phase"], "rolling_back");
+}
+
+#[tokio::test]
+async fn a_refused_action_exits_with_1_and_says_why() {
+    let (_store, url) = fresh().await;
+    let (code, _, err) = run(&["onboardings", "resume", "nobody", "--yes", "--database-url", &url]);
+    assert_eq!(code, 1);
+    assert!(err.contains("nobody: not found"), "{err}");
+    let (code, _, err) = run(&["letters", "show", "none", "--database-url", &url]);
+    assert_eq!(code, 1);
+    assert!(err.contains("redrive letters list"), "{err}");
+}
+
+#[tokio::test]
+async fn a_filter_that_cannot_be_read_is_said_exactly() {
+    let (_store, url) = fresh().await;
+    let (code, _, err) = run(&["onboardings", "list", "colour:red", "--database-url", &url]);
+    assert_eq!(code, 1);
+    assert!(err.contains("no field \"colour\""), "{err}");
+}
+
+#[tokio::test]
+async fn what_comes_from_outside_is_escaped_in_tables() {
+    let (store, url) = fresh().await;
+    store
+        .sql("INSERT INTO onboarding_history (id, tenant_id, repo_url, fingerprint, status, created_at) VALUES
+              ('evil' || char(27) || ']0;owned' || char(7), 'acme\u{202e}', 'https://x/y', 'f', 'failed', '2026-11-22 10:00:00')")
+        .await;
+    let (code, out, err) = run(&["onboardings", "list", "--database-url", &url]);
+    assert_eq!(code, 0, "{err}");
+    assert!(!out.contains('\u{1b}') && !out.contains('\u{202e}') && !out.contains('\u{7}'), "{out:?}");
+    assert!(out.contains("evil"), "{out}");
+}
+
+#[tokio::test]
+async fn status_without_metrics_is_unknown_and_not_calm() {
+    let (_store, url) = fresh().await;
+    let (code, out, _) = run(&["status", "--exit-code", "--database-url", &url]);
+    assert_eq!(code, 13);
+    assert!(out.starts_with("UNKNOWN"), "{out}");
+    let (code, _, _) = run(&["status", "--database-url", &url]);
+    assert_eq!(code, 0);
+}
+
+#[tokio::test]
+async fn a_target_that_does_not_answer_is_a_reason_in_words() {
+    let (_store, url) = fresh().await;
+    let (code, out, err) = run(&[
+        "status",
+        "--window",
+        "1s",
+        "--metrics",
+        "dead=http://127.0.0.1:1/metrics",
+        "--database-url",
+        &url,
+    ]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("target dead:"), "{out}");
+}
+
+#[test]
+fn a_config_file_is_refused_with_the_place_of_its_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("redrive.toml");
+    std::fs::write(&path, "database_url = \"sqlite:x.db\"\n[engine]\nlease = \"soon\"\n").unwrap();
+    let (code, _, err) = run(&["status", "--config", path.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(err.contains("lease is \"soon\""), "{err}");
+    std::fs::write(&path, "[engine]\nleese = \"30s\"\n").unwrap();
+    let (code, _, err) = run(&["status", "--config", path.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(err.contains("leese") && err.contains("line 2"), "{err}");
+}
