@@ -21,5 +21,10 @@ macro_rules! laws {
 }
 
 mod board;
+mod command;
+mod entity;
+mod key;
 mod lease;
+mod replay;
+mod step;
 mod trigger;
