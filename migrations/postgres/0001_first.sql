@@ -252,7 +252,7 @@ CREATE TABLE dead_letters (
 CREATE INDEX dead_letters_newest ON dead_letters (created_at, id);
 CREATE INDEX dead_letters_group ON dead_letters (error_fingerprint, created_at, id);
 CREATE INDEX dead_letters_onboarding ON dead_letters (onboarding_id);
-CREATE INDEX dead_letters_key ON dead_letters (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX dead_letters_idempotency ON dead_letters (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX dead_letters_open ON dead_letters (created_at, id) WHERE status = 'open';
 CREATE INDEX dead_letters_status ON dead_letters (status, created_at, id);
 

@@ -7,6 +7,7 @@ mod harness;
 mod headless;
 mod laws;
 mod metrics;
+mod schema;
 mod support;
 mod upstreams;
 mod whole;

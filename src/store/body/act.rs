@@ -143,6 +143,9 @@ async fn wish(tx: &mut Tx, id: &str, action: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// A letter's onboarding or why it is left out, the letter's group, and the onboarding's id.
+type Judged = (Result<Onboarding, LeftOut>, String, Option<String>);
+
 async fn replay(
     tx: &mut Tx,
     targets: &[Target<LetterId>],
@@ -159,8 +162,7 @@ async fn replay(
     }
     // First everything is locked and judged, in the order of the onboardings, which is the order of all locks.
     owners.sort();
-    let mut judged: Vec<Option<(Result<Onboarding, LeftOut>, String, Option<String>)>> =
-        targets.iter().map(|_| None).collect();
+    let mut judged: Vec<Option<Judged>> = targets.iter().map(|_| None).collect();
     for (owner, at) in owners {
         let target = &targets[at];
         let locked = match &owner {

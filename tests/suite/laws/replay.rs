@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use redrive::{
     domain::fault::Fault,
     engine::{
-        command::{Command, LeftOut, Pace, Refusal, Submission, Target},
+        command::{Asker, Command, LeftOut, Pace, Refusal, Submission, Target},
         reader::{Detail, LetterPage, Page, Query},
         store::{Recorded, StepOutcome},
     },
@@ -109,7 +109,7 @@ async fn two_operators_at_the_same_moment_apply_once(store: TestStore) {
         let mut acting = JoinSet::new();
         for operator in ["ana", "ben"] {
             let handle = store.again().await;
-            let submission = Submission { operator: operator.to_owned(), ..replay(&[&id]) };
+            let submission = Submission { asker: Asker::Operator(operator.to_owned()), ..replay(&[&id]) };
             acting.spawn(async move { (operator, handle.store.act(&submission).await) });
         }
         let answers = acting.join_all().await;
