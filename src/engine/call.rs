@@ -4,7 +4,10 @@
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -181,13 +184,35 @@ pub struct StepCalls {
     attempt: u32,
     last_attempt: bool,
     longest: Duration,
+    /// Where the last attempt failed: calls up to it were made before, those after it never were.
+    failed_operation: Option<String>,
+    beyond: AtomicBool,
 }
 
 impl StepCalls {
     /// Calls of attempt `attempt`, from 1; `last_attempt`: no other will follow a failure; no call takes longer than
     /// `longest`.
     pub fn new(calls: Arc<Calls>, attempt: u32, last_attempt: bool, longest: Duration) -> Self {
-        Self { calls, attempt, last_attempt, longest }
+        let beyond = AtomicBool::new(false);
+        Self { calls, attempt, last_attempt, longest, failed_operation: None, beyond }
+    }
+
+    /// The same, after an attempt that failed at `operation`.
+    #[must_use]
+    pub fn after_failure_at(mut self, operation: Option<String>) -> Self {
+        self.failed_operation = operation;
+        self
+    }
+
+    /// A call is a retry when an earlier attempt made it: a later attempt's calls up to the one that failed.
+    fn kind(&self, operation: &str) -> AttemptKind {
+        if self.attempt <= 1 || self.beyond.load(Ordering::Relaxed) {
+            return AttemptKind::First;
+        }
+        if self.failed_operation.as_deref() == Some(operation) {
+            self.beyond.store(true, Ordering::Relaxed);
+        }
+        AttemptKind::Retry
     }
 
     /// Makes one call of `operation`.
@@ -200,7 +225,7 @@ impl StepCalls {
         F: Future<Output = Result<T, Fault>>,
     {
         let observer = &self.calls.observer;
-        let kind = if self.attempt > 1 { AttemptKind::Retry } else { AttemptKind::First };
+        let kind = self.kind(operation);
         let permitted = self.calls.ask(operation, kind).map_err(|denied| {
             match (kind, &denied) {
                 (AttemptKind::First, _) => observer.call_ended(operation, CallOutcome::Rejected),
@@ -266,5 +291,49 @@ impl Drop for Guard<'_> {
         if let Some(permitted) = self.permitted.take() {
             self.calls.report(self.operation, permitted, Verdict::SaysNothing);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<(String, AttemptKind)>>);
+
+    impl Observer for Heard {
+        fn attempt_ended(&self, operation: &str, kind: AttemptKind, _: CallAttemptOutcome, _: Duration) {
+            self.0.lock().unwrap().push((operation.to_owned(), kind));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_attempt_never_reached_is_a_first_try() {
+        let heard = Arc::new(Heard::default());
+        let calls = Calls::new(CircuitPolicy::default(), heard.clone());
+        let step = StepCalls::new(calls, 2, false, Duration::from_secs(1))
+            .after_failure_at(Some("github.list_hooks".to_owned()));
+        for operation in
+            ["tfc.list_notifications", "github.list_hooks", "github.list_hooks", "github.create_hook"]
+        {
+            step.call(operation, async { Ok(()) }).await.unwrap();
+        }
+        use AttemptKind::{First, Retry};
+        let kinds: Vec<_> = heard.0.lock().unwrap().iter().map(|(_, kind)| *kind).collect();
+        assert_eq!(kinds, [Retry, Retry, First, First], "the second page is new as well");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_call_says_nothing_about_its_callee() {
+        let calls = Calls::new(
+            CircuitPolicy { window: 1, minimum_calls: 1, ..CircuitPolicy::default() },
+            Arc::new(()),
+        );
+        let step = StepCalls::new(calls.clone(), 1, false, Duration::from_secs(60));
+        let hanging = step.call("github.tree", std::future::pending::<Result<(), Fault>>());
+        assert!(tokio::time::timeout(Duration::from_millis(1), hanging).await.is_err());
+        assert_eq!(calls.reports()[0].calls, 0);
     }
 }

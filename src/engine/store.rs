@@ -212,6 +212,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// How many of the earlier attempts ended without a report, because their worker vanished.
     pub lost: u32,
+    /// The operation at which the last attempt at this state failed; what comes after it was never tried.
+    pub failed_operation: Option<String>,
     /// Subtasks of this state already done.
     pub done: Vec<String>,
     /// Everything recorded to be undone, oldest first.

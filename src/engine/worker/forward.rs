@@ -86,6 +86,7 @@ impl Worker {
             self.announce(&opening, false);
             (work.state, work.context, work.attempt, work.lost) = (next, done.context, 1, 0);
             work.done.clear();
+            work.failed_operation = None;
         }
     }
 
@@ -97,7 +98,8 @@ impl Worker {
         tried: Tried,
     ) -> Result<Result<StepDone, Fault>, LetGo> {
         let longest = self.longest_call(policy.timeout);
-        let calls = StepCalls::new(self.calls.clone(), work.attempt, tried.is_last(policy), longest);
+        let calls = StepCalls::new(self.calls.clone(), work.attempt, tried.is_last(policy), longest)
+            .after_failure_at(work.failed_operation.clone());
         let step = Step {
             onboarding: &work.lease.onboarding,
             request: &work.request,

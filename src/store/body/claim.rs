@@ -98,6 +98,7 @@ async fn take(
     if direction == Direction::Forward {
         key::start_again(tx, &held, state.as_str()).await?;
     }
+    let failed_operation = failed_operation(tx.conn(), id, tried).await?;
     let done = subtasks(tx.conn(), id, &state).await?;
     let compensations = compensations(tx.conn(), id).await?;
     let small = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
@@ -112,6 +113,7 @@ async fn take(
         context,
         attempt: small(attempt),
         lost: small(work.lost),
+        failed_operation,
         done,
         compensations,
         entities_created,
@@ -156,6 +158,13 @@ async fn dismiss(tx: &mut Tx, id: &str) -> Result<Option<Claimed>, sqlx::Error> 
         .execute(tx.conn())
         .await?;
     Ok(None)
+}
+
+async fn failed_operation(conn: &mut Conn, id: &str, state: &str) -> Result<Option<String>, sqlx::Error> {
+    let select = "SELECT operation FROM attempts WHERE onboarding_id = $1 AND state = $2 AND outcome = 'failed' \
+        ORDER BY seq DESC LIMIT 1";
+    let row = query(select).bind(id).bind(state).fetch_optional(conn).await?;
+    Ok(row.map(|row| row.opt_text("operation")).transpose()?.flatten())
 }
 
 async fn subtasks(conn: &mut Conn, id: &str, state: &StateName) -> Result<Vec<String>, sqlx::Error> {
