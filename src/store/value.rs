@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use sqlx::{
     Decode, Encode, Postgres, Sqlite, Type, encode::IsNull, error::BoxDynError, postgres::PgValueFormat,
 };
@@ -73,7 +73,12 @@ impl Encode<'_, Postgres> for Time {
         &self,
         buffer: &mut <Postgres as sqlx::Database>::ArgumentBuffer,
     ) -> Result<IsNull, BoxDynError> {
-        <DateTime<Utc> as Encode<'_, Postgres>>::encode_by_ref(&self.0, buffer)
+        // The ends of our range are beyond Postgres': they stand for its infinities, as they do when read.
+        match self.0.year() {
+            ..=-4_713 => <i64 as Encode<'_, Postgres>>::encode_by_ref(&i64::MIN, buffer),
+            262_000.. => <i64 as Encode<'_, Postgres>>::encode_by_ref(&i64::MAX, buffer),
+            _ => <DateTime<Utc> as Encode<'_, Postgres>>::encode_by_ref(&self.0, buffer),
+        }
     }
 }
 

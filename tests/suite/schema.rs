@@ -10,7 +10,7 @@ use redrive::{
     engine::{
         Access,
         command::{Command, Refusal},
-        reader::Query,
+        reader::{Cursor, List, Query, Rows},
         store::StoreError,
     },
     store::{OpenOptions, migrate, open},
@@ -241,6 +241,14 @@ async fn times_that_never_come_are_read_without_harm_on_postgres() {
     let store = TestStore::postgres().await;
     store.sql("INSERT INTO onboarding_history (id, tenant_id, repo_url, fingerprint, status, created_at, failed_at) VALUES ('x', 't', 'r', 'f', 'failed', '-infinity', 'infinity')").await;
     assert!(store.page(&"x".into()).await.row.failed_at.is_some());
+    let row = store.page(&"x".into()).await.row;
+    let after = Some(Cursor { created_at: row.created_at, id: "y".to_owned() });
+    let board = store.board(Query { list: List::Onboardings, after, ..Query::default() }).await;
+    assert!(
+        matches!(&board.rows, Rows::Onboardings(rows) if rows.len() == 1),
+        "and paged over: {:?}",
+        board.rows
+    );
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use serde_json::Value;
 use sqlx::query;
 
 use super::{
-    Conn, key, onboarding,
+    Conn,
+    attempt::{Held, close_lost, open_attempt},
+    key, onboarding,
     onboarding::Onboarding,
     row::{Columns, Row},
     tx::Tx,
@@ -119,34 +121,6 @@ async fn take(
         entities_created,
         replay: work.replay,
     }))
-}
-
-/// Who holds what, while it writes.
-pub(super) struct Held<'a> {
-    pub(super) id: &'a str,
-    pub(super) worker: &'a str,
-    pub(super) lease: &'a LeaseId,
-    pub(super) until: crate::store::value::Time,
-}
-
-pub(super) async fn open_attempt(
-    tx: &mut Tx,
-    held: &Held<'_>,
-    state: &str,
-    attempt: i64,
-) -> Result<(), sqlx::Error> {
-    let insert = "INSERT INTO attempts (onboarding_id, seq, state, attempt, worker, lease_id, started_at) \
-        SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, $6 FROM attempts WHERE onboarding_id = $1";
-    let insert = query(insert).bind(held.id).bind(state).bind(attempt).bind(held.worker);
-    insert.bind(held.lease.as_str()).bind(tx.now).execute(tx.conn()).await.map(|_| ())
-}
-
-/// Closes what a vanished worker left open.
-async fn close_lost(tx: &mut Tx, id: &str) -> Result<u64, sqlx::Error> {
-    let update = "UPDATE attempts SET ended_at = $2, outcome = 'lost', reason = 'its worker vanished and the lease ran out' \
-        WHERE onboarding_id = $1 AND ended_at IS NULL";
-    let update = query(update).bind(id).bind(tx.now).execute(tx.conn()).await?;
-    Ok(update.rows_affected())
 }
 
 /// Work on something that is not ours any more ends, quietly.

@@ -3,9 +3,10 @@
 use sqlx::query;
 
 use super::{
+    attempt::{Closing, close_attempt},
     entity, key, letter,
     letter::NewLetter,
-    record::{Closing, Kept, Step, close_attempt, end_work, finish_state, history, note_error, obey},
+    record::{Kept, Step, end_work, finish_state, history, note_error, obey},
     tx::Tx,
 };
 use crate::{

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sqlx::query;
 
-use super::{Conn, claim::Held, row::Columns, tx::Tx};
+use super::{Conn, attempt::Held, row::Columns, tx::Tx};
 use crate::{
     clock,
     domain::{

@@ -29,6 +29,7 @@ use crate::{
 
 mod act;
 mod answer;
+mod attempt;
 mod audit;
 mod claim;
 mod end;

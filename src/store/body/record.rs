@@ -6,17 +6,17 @@ use serde_json::Value;
 use sqlx::query;
 
 use super::{
-    claim::{Held, open_attempt},
+    attempt::{Closing, Held, close_attempt, open_attempt},
     end, entity, key, letter, onboarding,
     onboarding::{Onboarding, Work},
     tx::Tx,
 };
 use crate::{
-    domain::{attempt::AttemptOutcome, fault::Fault, id::StateName, onboarding::Phase},
+    domain::{attempt::AttemptOutcome, id::StateName, onboarding::Phase},
     engine::store::{Conflict, Intent, Lease, Opening, Recorded, StepDone, StepOutcome, StepRecord},
     store::{
         error::Fail,
-        value::{clean, clean_json},
+        value::{Time, clean, clean_json},
     },
 };
 
@@ -29,7 +29,7 @@ pub(super) struct Step<'a> {
     pub(super) onboarding: Onboarding,
     pub(super) work: Work,
     /// Renewed until then, if it is kept.
-    pub(super) until: crate::store::value::Time,
+    pub(super) until: Time,
 }
 
 impl Step<'_> {
@@ -117,7 +117,7 @@ async fn write_opening(
     key::announce(tx, held, state, &opening.keys).await
 }
 
-async fn one(tx: &mut Tx, record: &StepRecord, until: crate::store::value::Time) -> Kept<Recorded> {
+async fn one(tx: &mut Tx, record: &StepRecord, until: Time) -> Kept<Recorded> {
     let (onboarding, work) = match fence(tx, &record.lease).await? {
         Ok(held) => held,
         Err(conflict) => return Ok(Err(conflict)),
@@ -275,43 +275,6 @@ pub(super) async fn finish_state(tx: &mut Tx, step: &Step<'_>, done: &StepDone) 
     entity::write(tx, &step.onboarding, &done.writes).await
 }
 
-/// How an attempt's row is closed.
-pub(super) struct Closing<'a> {
-    pub(super) fault: Option<&'a Fault>,
-    pub(super) reason: Option<&'a str>,
-    pub(super) delay: Option<Duration>,
-    pub(super) outcome: AttemptOutcome,
-}
-
-/// Closes the attempt that is open under the lease. `false`: there is none, so this record was taken before.
-pub(super) async fn close_attempt(
-    tx: &mut Tx,
-    step: &Step<'_>,
-    closing: Closing<'_>,
-) -> Result<bool, sqlx::Error> {
-    // Going back, one attempt spans many compensations and is counted by the claim alone.
-    let going_back = step.onboarding.phase == Some(Phase::RollingBack);
-    let update = "UPDATE attempts SET ended_at = $3, outcome = $4, operation = $5, class = $6, http_status = $7, error = $8, \
-        reason = $9, delay_seconds = $10 WHERE onboarding_id = $1 AND lease_id = $2 AND ended_at IS NULL \
-        AND ($11 OR (state = $12 AND attempt = $13))";
-    let fault = closing.fault;
-    let update = query(update)
-        .bind(step.id())
-        .bind(step.record.lease.id.as_str())
-        .bind(tx.now)
-        .bind(closing.outcome.as_str())
-        .bind(fault.and_then(|f| f.operation.as_deref()).map(clean))
-        .bind(fault.map(|f| f.class.as_str()))
-        .bind(fault.and_then(|f| f.http_status).map(i64::from))
-        .bind(fault.map(|f| clean(&f.message)))
-        .bind(closing.reason.map(clean))
-        .bind(closing.delay.map(|d| d.as_secs_f64()))
-        .bind(going_back)
-        .bind(step.record.state.as_str())
-        .bind(i64::from(step.record.attempt));
-    Ok(update.execute(tx.conn()).await?.rows_affected() > 0)
-}
-
 pub(super) async fn note_error(tx: &mut Tx, id: &str, error: &str) -> Result<(), sqlx::Error> {
     let update = "UPDATE onboarding_history SET error = $2, revision = revision + 1 WHERE id = $1";
     query(update).bind(id).bind(clean(error)).execute(tx.conn()).await.map(|_| ())
@@ -322,7 +285,7 @@ async fn pause(
     tx: &mut Tx,
     step: &Step<'_>,
     phase: Phase,
-    due: crate::store::value::Time,
+    due: Time,
     parked_by: Option<&str>,
     spent: bool,
 ) -> Kept<Recorded> {
