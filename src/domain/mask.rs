@@ -102,6 +102,9 @@ const TOKEN_PREFIXES: &[&str] = &[
 
 const SECRET: &str = "‹secret›";
 
+/// The most fields of one object that are shown.
+const MAX_FIELDS: usize = 200;
+
 /// The longest list of which every element is shown.
 const MAX_ELEMENTS: usize = 20;
 
@@ -132,6 +135,7 @@ fn masked(value: &Value, readable: bool) -> Value {
         }
         Value::Object(fields) => fields
             .iter()
+            .take(MAX_FIELDS)
             .map(|(name, value)| {
                 let plain = plain_name(name);
                 let value = if is_secret_name(&plain) {

@@ -201,13 +201,11 @@ impl Dialog {
         let line =
             |tone, text: &str| wrap(text, width).into_iter().map(move |text| DialogLine { tone, text });
         let mut lines: Vec<DialogLine> = line(LineTone::Plain, &self.scope).collect();
-        if let Some(plan) = self.plan() {
-            if let [only] = plan.lines.as_slice() {
-                lines.extend(line(LineTone::Target, only.label.as_str()));
-                let id = SafeText::new(&only.id);
-                if id != only.label {
-                    lines.extend(line(LineTone::Target, id.as_str()));
-                }
+        if let Some([only]) = self.plan().map(|plan| plan.lines.as_slice()) {
+            lines.extend(line(LineTone::Target, only.label.as_str()));
+            let id = SafeText::new(&only.id);
+            if id != only.label {
+                lines.extend(line(LineTone::Target, id.as_str()));
             }
         }
         lines
@@ -229,7 +227,15 @@ impl Dialog {
                     "Asking again is safe: it carries the same key, so it is applied once at most.",
                 );
             }
-            Stage::Ready(Previewed { plan, .. }) => describe(plan, &mut say),
+            Stage::Ready(Previewed { plan, .. }) => {
+                if self.need() == Some(Need::TakeOver) {
+                    say(
+                        LineTone::Warning,
+                        "! begun elsewhere: take it over only when nobody else works on it",
+                    );
+                }
+                describe(plan, &mut say);
+            }
         }
         lines
     }

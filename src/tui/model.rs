@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tui_input::Input;
 
-use super::{dialog::Dialog, layout, msg::Ticket, theme::Look};
+use super::{dialog::Dialog, layout, msg::Ticket, theme::Look, widget::text};
 use crate::{
     domain::{action::ActionKind, text::SafeText},
     engine::{
@@ -390,8 +390,9 @@ impl Model {
         match (&self.snapshot, self.board()) {
             (Some(snapshot), Some(board)) => {
                 // The board was read when the database last answered, which may be before the picture was made.
-                board.at
-                    + (self.now - snapshot.database.last_ok.unwrap_or(snapshot.at)).max(TimeDelta::zero())
+                let since =
+                    (self.now - snapshot.database.last_ok.unwrap_or(snapshot.at)).max(TimeDelta::zero());
+                board.at.checked_add_signed(since).unwrap_or(board.at)
             }
             _ => self.now,
         }
@@ -420,19 +421,45 @@ impl Model {
         self.toast = Some(Toast { tone, text: text.into(), until: self.now + TimeDelta::seconds(seconds) });
     }
 
-    /// How many rows of a list fit.
-    pub fn list_height(&self) -> usize {
-        layout::list_rows(self.size, self.banner().is_some(), self.list_place())
+    /// Rows of the screen below the banner.
+    pub fn body_rows(&self) -> usize {
+        layout::body_rows(self.size, self.banner().len())
     }
 
-    /// The line between the tabs and the screen, when something is wrong with the picture.
-    pub fn banner(&self) -> Option<String> {
-        self.snapshot.as_ref()?;
-        let why = self.stale()?;
-        Some(match self.age() {
-            Some(age) => format!("stale for {}: {why}", super::widget::text::span(age)),
+    /// How many rows of a list fit.
+    pub fn list_height(&self) -> usize {
+        layout::list_rows(self.body_rows(), self.panel_rows())
+    }
+
+    /// How many rows of a page fit.
+    pub fn page_height(&self) -> usize {
+        layout::page_rows(self.body_rows())
+    }
+
+    /// Rows of the panel below the list.
+    pub fn panel_rows(&self) -> usize {
+        let wanted = match self.list_place() {
+            Place::Audit | Place::Circuits => 7,
+            Place::Groups => match self.board().map_or(0, |board| board.replays.len()) {
+                0 => 0,
+                replays => replays.min(4) + 2,
+            },
+            _ => 0,
+        };
+        layout::panel_rows(self.body_rows(), wanted)
+    }
+
+    /// The lines between the tabs and the screen, when something is wrong with the picture; at most three.
+    pub fn banner(&self) -> Vec<String> {
+        // Before the first board the reason has the whole screen.
+        let (Some(why), Some(_)) = (self.stale(), self.board()) else { return Vec::new() };
+        let text = match self.age() {
+            Some(age) => format!("stale for {}: {why}", text::span(age)),
             None => why,
-        })
+        };
+        let mut lines = text::wrap(&text, usize::from(self.size.0.saturating_sub(2)));
+        lines.truncate(3);
+        lines
     }
 }
 

@@ -19,8 +19,11 @@ use crossterm::{
     event::{
         DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
     },
-    execute,
-    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+    execute, queue,
+    terminal::{
+        BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
+        LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    },
 };
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
 use tokio::sync::mpsc;
@@ -45,14 +48,21 @@ impl Screen {
         self.terminal.size().map(|size| (size.width, size.height))
     }
 
-    /// Draws what changed.
+    /// Draws what changed, as one synchronized update where the terminal knows them: no frame is seen half drawn.
     pub(super) fn draw(&mut self, view: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        self.terminal.draw(view).map(drop)
+        queue!(io::stdout(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(view)?;
+        execute!(io::stdout(), EndSynchronizedUpdate)
     }
 
     /// Forgets what the terminal shows, so that the next drawing paints everything.
+    ///
+    /// Not `Terminal::clear`: that asks the terminal where its cursor is, and the answer would have to come in among
+    /// the events that the loop is reading.
     pub(super) fn repaint(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        execute!(io::stdout(), Clear(ClearType::All))?;
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 
     /// Puts `text` on the clipboard of the terminal's user, however far away (OSC 52).
@@ -86,7 +96,7 @@ fn take() -> io::Result<()> {
 
 /// Safe to repeat. What fails here fails because the terminal is gone.
 fn give_back() {
-    let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+    let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
     let _ = io::stdout().flush();
 }
@@ -182,5 +192,26 @@ fn key(event: KeyEvent) -> Key {
         KeyCode::Backspace => Key::Backspace,
         KeyCode::Delete => Key::Delete,
         _ => Key::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_the_screen_does_counts_as_its_own() {
+        assert!(!DRAWS.get());
+        OnScreen::new(async { assert!(DRAWS.get()) }).await;
+        assert!(!DRAWS.get());
+    }
+
+    #[test]
+    fn control_and_alt_are_told_apart_from_letters() {
+        let pressed = |c, held| key(KeyEvent::new(KeyCode::Char(c), held));
+        assert_eq!(pressed('R', KeyModifiers::SHIFT), Key::Char('R'));
+        assert_eq!(pressed('r', KeyModifiers::CONTROL), Key::Ctrl('r'));
+        assert_eq!(pressed('R', KeyModifiers::CONTROL | KeyModifiers::SHIFT), Key::Ctrl('r'));
+        assert_eq!(pressed('y', KeyModifiers::ALT), Key::Other);
     }
 }

@@ -9,5 +9,6 @@ mod laws;
 mod metrics;
 mod schema;
 mod support;
+mod tui;
 mod upstreams;
 mod whole;

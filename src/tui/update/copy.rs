@@ -37,7 +37,10 @@ pub(super) fn command(model: &mut Model) -> Vec<Effect> {
                     format!("redrive letters list --group {}", quoted(group))
                 }
                 (View::Letters, _) => "redrive letters list".to_owned(),
-                (View::Audit, _) => "redrive audit list".to_owned(),
+                (View::Audit, _) => {
+                    model.say(Tone::Note, "the audit has no command line twin");
+                    return Vec::new();
+                }
             };
             let typed = &model.list().typed;
             if !typed.is_empty() {

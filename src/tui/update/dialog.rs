@@ -110,12 +110,11 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
         let submission = (**submission).clone();
         return send(model, submission);
     }
-    if let (Some(wanted), typed) = (dialog.to_type(), dialog.typed.value().trim().to_lowercase()) {
-        if typed != wanted {
-            dialog.focus = Focus::Typed;
-            dialog.complaint = Some(format!("type {wanted} to confirm"));
-            return Vec::new();
-        }
+    let typed = dialog.typed.value().trim().to_lowercase();
+    if let Some(wanted) = dialog.to_type().filter(|wanted| *wanted != typed) {
+        dialog.focus = Focus::Typed;
+        dialog.complaint = Some(format!("not yet: {wanted} has to be typed, then Enter"));
+        return Vec::new();
     }
     if let Some(why) = stale {
         dialog.complaint = Some(format!("not on a stale picture: {why}"));

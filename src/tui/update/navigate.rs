@@ -14,7 +14,7 @@ use crate::{
 /// Rows a page key moves.
 pub(super) fn page(model: &Model) -> isize {
     let rows = match model.pages.last() {
-        Some(_) => layout::page_rows(model.size, model.banner().is_some()),
+        Some(_) => model.page_height(),
         None => model.list_height(),
     };
     isize::try_from(rows).unwrap_or(1).max(1)
@@ -51,7 +51,7 @@ pub(super) fn settle(model: &mut Model) {
         list.index = index;
         list.top = layout::scrolled(list.top, index, height, rows.len());
     }
-    let height = layout::page_rows(model.size, model.banner().is_some());
+    let height = model.page_height();
     if let Some(top) = model.pages.last().map(|page| page.top) {
         let lines = crate::tui::view::page_lines(model);
         let last = lines.saturating_sub(height);
@@ -61,8 +61,7 @@ pub(super) fn settle(model: &mut Model) {
     }
     if let Some(top) = model.help {
         let lines = crate::tui::view::help_lines(model.read_only());
-        model.help =
-            Some(top.min(lines.saturating_sub(layout::body_rows(model.size, false).saturating_sub(2))));
+        model.help = Some(top.min(lines.saturating_sub(model.page_height())));
     }
 }
 

@@ -1,5 +1,7 @@
 //! What became of a submission: applied, left out and why, refused, or not known.
 
+use std::collections::HashSet;
+
 use crate::{
     domain::action::ActionKind,
     engine::{
@@ -29,10 +31,10 @@ pub(super) fn done(model: &mut Model, ticket: Ticket, result: Result<Receipt, Re
             }
             // What the receipt does not name is not pending either.
             model.pending.retain(|_, pending| pending.ticket != ticket || pending.done_at.is_some());
-            let marks = &mut model.list_mut().marks;
-            marks.retain(|id, _| !receipt.outcomes.iter().any(|outcome| outcome.id == *id));
+            let told: HashSet<&str> = receipt.outcomes.iter().map(|outcome| outcome.id.as_str()).collect();
+            model.list_mut().marks.retain(|id, _| !told.contains(id.as_str()));
             let tone = if receipt.applied() == receipt.outcomes.len() { Tone::Good } else { Tone::Note };
-            model.say(tone, told(&receipt));
+            model.say(tone, sentence(&receipt));
         }
         Err(Refusal::Store(error @ StoreError::UnknownOutcome { .. })) => {
             lost(model, dialog, &error.to_string())
@@ -56,7 +58,7 @@ fn lost(model: &mut Model, mut dialog: Dialog, why: &str) {
 }
 
 /// `replay: applied 371; 1 left out: changed since you looked: replayed by ana at 14:03:11 UTC`.
-fn told(receipt: &Receipt) -> String {
+fn sentence(receipt: &Receipt) -> String {
     let applied = receipt.applied();
     let did = match receipt.kind {
         ActionKind::Trigger => "onboarding triggered".to_owned(),

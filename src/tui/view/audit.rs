@@ -10,8 +10,7 @@ use super::{frame, onboardings, phrase};
 use crate::{
     engine::reader::{AuditRow, Rows},
     tui::{
-        layout,
-        model::{Model, Place},
+        model::Model,
         widget::{
             table::{Cell, Column, Row, Width},
             text::{clock, draw_lines, number, piece, wrap},
@@ -32,7 +31,7 @@ const COLUMNS: &[Column] = &[
 
 /// Draws the list; answers where the cursor is.
 pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
-    let panel = layout::panel_rows(usize::from(area.height), Place::Audit) as u16;
+    let panel = model.panel_rows() as u16;
     let [list, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(panel)]).areas(area);
     let inner = frame::draw_tight(model, buffer, list, &onboardings::title(model, "audit"));
     let Some(Rows::Audit(rows)) = model.listed() else { return onboardings::reading(model, buffer, inner) };
@@ -49,8 +48,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
         ],
         ..Row::default()
     };
-    let at =
-        onboardings::draw_table(model, buffer, inner, COLUMNS, rows.iter().map(row).collect(), "no action");
+    let at = onboardings::draw_table(model, buffer, inner, COLUMNS, rows.iter().map(row), "no action");
     let here = rows.iter().find(|row| model.list().cursor.as_deref() == Some(row.id.as_str()));
     if let (true, Some(row)) = (panel > 0, here) {
         let inner = frame::draw(

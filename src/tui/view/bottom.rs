@@ -37,15 +37,21 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) -> bool {
 }
 
 fn hints(model: &Model, columns: usize) -> Line<'static> {
+    let look = model.look;
+    let all = keys::hints(model.place(), model.read_only());
+    let wide = |(key, label): &(String, &str)| width(key) + width(label) + 3;
+    // The way to everything else is always there.
+    let (help, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(key, _)| key == "?");
+    let mut room = columns.saturating_sub(1 + help.iter().map(wide).sum::<usize>());
+    let fitting = others.into_iter().take_while(|hint| {
+        let fits = wide(hint) <= room;
+        room = room.saturating_sub(wide(hint));
+        fits
+    });
     let mut line = Line::from(" ");
-    let place = model.place();
-    for (key, label) in keys::hints(place, model.read_only()) {
-        let wide = width(&key) + 1 + width(label) + 2;
-        if line.width() + wide > columns {
-            break;
-        }
-        line.spans.push(Span::styled(key, model.look.accent()));
-        line.spans.push(Span::styled(format!(" {label}  "), model.look.dim()));
+    for (key, label) in fitting.chain(help) {
+        line.spans.push(Span::styled(key, look.accent()));
+        line.spans.push(Span::styled(format!(" {label}  "), look.dim()));
     }
     line
 }

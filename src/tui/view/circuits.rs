@@ -10,8 +10,7 @@ use super::{frame, onboardings, phrase};
 use crate::{
     engine::reader::CircuitRow,
     tui::{
-        layout,
-        model::{Model, Place},
+        model::Model,
         widget::{
             table::{Cell, Column, Row, Width},
             text::{draw_lines, percent, piece, wrap},
@@ -35,12 +34,12 @@ const COLUMNS: &[Column] = &[
 
 /// Draws the list; answers where the cursor is.
 pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
-    let panel = layout::panel_rows(usize::from(area.height), Place::Circuits) as u16;
+    let panel = model.panel_rows() as u16;
     let [list, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(panel)]).areas(area);
     let board = model.board()?;
     let inner =
         frame::draw_tight(model, buffer, list, &Line::from(format!(" circuits · {} ", board.circuits.len())));
-    let rows: Vec<Row> = board.circuits.iter().map(|row| cells(model, row)).collect();
+    let rows = board.circuits.iter().map(|row| cells(model, row));
     let at = onboardings::draw_table(model, buffer, inner, COLUMNS, rows, "no circuit: no call was made yet");
     let here =
         board.circuits.iter().find(|row| model.list().cursor.as_deref() == Some(row.operation.as_str()));

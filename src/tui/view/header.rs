@@ -32,9 +32,15 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
         let style = if well < all { look.warn() } else { look.base() };
         facts.push(Span::styled(format!("targets {well}/{all}"), style));
     }
-    let access = if model.read_only() { "read-only" } else { "read-write" };
+    // On a narrow screen only the unusual is said.
+    let access = match (model.read_only(), area.width >= 100) {
+        (true, _) => "read-only",
+        (false, true) => "read-write",
+        (false, false) => "",
+    };
     let clock = format!("{} UTC ", model.now.format("%H:%M:%S"));
-    let right = format!("{access}   {clock}");
+    let gap_before_clock = if access.is_empty() { "" } else { "   " };
+    let right = format!("{access}{gap_before_clock}{clock}");
     let wide = usize::from(area.width);
     let name = " redrive  ";
     let facts_width =
@@ -54,7 +60,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     let fill = wide.saturating_sub(line.width() + width(&right));
     line.spans.push(Span::raw(" ".repeat(fill)));
     line.spans.push(Span::styled(access, if model.read_only() { look.warn() } else { look.dim() }));
-    line.spans.push(Span::styled(format!("   {clock}"), look.dim()));
+    line.spans.push(Span::styled(format!("{gap_before_clock}{clock}"), look.dim()));
     draw_lines(buffer, area, &[line]);
 }
 

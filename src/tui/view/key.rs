@@ -10,7 +10,7 @@ use crate::{
     engine::reader::KeyPage,
     tui::{
         model::Model,
-        widget::text::{clock, piece, span, wrap},
+        widget::text::{clock, piece, plural, span, wrap},
     },
 };
 
@@ -60,7 +60,12 @@ pub(super) fn lines(
         model,
         &mut lines,
         "begun",
-        &format!("{} times, first at {} UTC", row.attempts, clock(row.created_at, now)),
+        &format!(
+            "{} {}, first at {} UTC",
+            row.attempts,
+            plural(usize::try_from(row.attempts).unwrap_or_default(), "time"),
+            clock(row.created_at, now)
+        ),
         left,
     );
     head(model, &mut lines, "stored response");

@@ -49,6 +49,6 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
             ..Row::default()
         }
     };
-    let rows: Vec<Row> = rows.iter().map(row).collect();
+    let rows = rows.iter().map(row);
     onboardings::draw_table(model, buffer, inner, COLUMNS, rows, "no key")
 }

@@ -8,7 +8,7 @@ use super::{
     phrase,
 };
 use crate::{
-    domain::letter::ReplayOutcome,
+    domain::{attempt::AttemptOutcome, letter::ReplayOutcome},
     engine::reader::LetterPage,
     tui::{
         model::Model,
@@ -48,7 +48,8 @@ pub(super) fn lines(
         lines.push(piece("none recorded", look.dim()));
     }
     let mut state = None;
-    for attempt in &page.history {
+    // What worked is no part of an error's history.
+    for attempt in page.history.iter().filter(|attempt| attempt.outcome != Some(AttemptOutcome::Succeeded)) {
         if state != Some(&attempt.state) {
             lines.push(piece(phrase::id(attempt.state.as_str()), look.base()));
             state = Some(&attempt.state);

@@ -1,38 +1,45 @@
 //! Dead letters: by error at home, one by one inside a group or ungrouped.
 
-use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+use ratatui::{
+    buffer::Buffer,
+    layout::{Constraint, Layout, Rect},
+    text::{Line, Span},
+};
 
 use super::{frame, onboardings, phrase};
 use crate::{
-    engine::reader::Rows,
+    engine::reader::{ReplayRow, Rows},
     tui::{
         model::{LettersBy, Model},
-        widget::table::{Cell, Column, Row, Width},
+        widget::{
+            table::{Cell, Column, Row, Width},
+            text::{clock, draw_lines, number, rate},
+        },
     },
 };
 
 #[rustfmt::skip]
 const GROUPS: &[Column] = &[
     Column::number("open", 6, 0),
-    Column::number("replaying", 9, 3),
+    Column::number("replaying", 9, 4),
     Column::text("", Width::Fit(3), 0),
-    Column::text("error", Width::Grow(24), 0),
-    Column::text("operation", Width::Fit(26), 2),
-    Column::number("first", 7, 4),
+    Column::text("error", Width::Grow(30), 0),
+    Column::text("operation", Width::Fit(22), 3),
+    Column::number("first", 7, 5),
     Column::number("newest", 7, 0),
-    Column::text("last action", Width::Fit(32), 5),
+    Column::text("last action", Width::Fit(24), 1),
 ];
 
 #[rustfmt::skip]
 const LETTERS: &[Column] = &[
-    Column::text("onboarding", Width::Fit(30), 0),
+    Column::text("onboarding", Width::Grow(18), 0),
     Column::text("state", Width::Fit(16), 3),
     Column::text("status", Width::Fit(15), 0),
     Column::text("error", Width::Grow(20), 0),
     Column::text("why", Width::Fit(9), 5),
     Column::number("replays", 7, 2),
     Column::number("age", 7, 0),
-    Column::text("last action", Width::Fit(32), 4),
+    Column::text("last action", Width::Fit(24), 4),
 ];
 
 /// The groups; answers where the cursor is.
@@ -40,6 +47,11 @@ pub(super) fn draw_groups(model: &Model, buffer: &mut Buffer, area: Rect) -> Opt
     let look = model.look;
     let groups = model.groups();
     let mut title = format!(" dead letters by error · {} ", groups.len());
+    let panel = model.panel_rows() as u16;
+    let [area, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(panel)]).areas(area);
+    if panel > 0 {
+        draw_replays(model, buffer, below);
+    }
     let list = model.list();
     if !list.typed.is_empty() {
         title.push_str(&format!("· filter {} ", phrase::id(&list.typed)));
@@ -60,11 +72,11 @@ pub(super) fn draw_groups(model: &Model, buffer: &mut Buffer, area: Rect) -> Opt
             Cell::new(group.operation.as_ref().map_or("-", |o| o.as_str()), look.dim()),
             Cell::new(phrase::ago(group.first_seen, model), look.dim()),
             Cell::new(phrase::ago(group.last_seen, model), look.dim()),
-            Cell::new(phrase::last_action(group.last_action.as_ref(), model), look.dim()),
+            Cell::new(phrase::last_action_short(group.last_action.as_ref(), model), look.dim()),
         ],
         mark: phrase::mark(model, &group.fingerprint, 0),
     };
-    let rows: Vec<Row> = groups.iter().map(row).collect();
+    let rows = groups.iter().map(row);
     onboardings::draw_table(model, buffer, inner, GROUPS, rows, "no dead letter")
 }
 
@@ -93,11 +105,38 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
                 Cell::new(row.reason.as_str(), look.dim()),
                 Cell::new(row.replays.to_string(), look.dim()),
                 Cell::new(phrase::ago(row.created_at, model), look.dim()),
-                Cell::new(phrase::last_action(row.last_action.as_ref(), model), look.dim()),
+                Cell::new(phrase::last_action_short(row.last_action.as_ref(), model), look.dim()),
             ],
             mark: phrase::mark(model, row.id.as_str(), row.version),
         }
     };
-    let rows: Vec<Row> = rows.iter().map(row).collect();
+    let rows = rows.iter().map(row);
     onboardings::draw_table(model, buffer, inner, LETTERS, rows, "no dead letter")
+}
+
+/// What replays came to: never "requeued", always succeeded, failed again or waiting.
+fn draw_replays(model: &Model, buffer: &mut Buffer, area: Rect) {
+    let inner = frame::draw(model, buffer, area, &Line::from(" replays "));
+    let Some(board) = model.board() else { return };
+    let look = model.look;
+    let line = |replay: &ReplayRow| {
+        let style = |count: i64, style| if count > 0 { style } else { look.dim() };
+        Line::from(vec![
+            Span::styled(format!("{} ", clock(replay.created_at, model.database_now())), look.dim()),
+            Span::raw(format!("{} of {}: ", replay.operator, number(replay.total))),
+            Span::styled(
+                format!("{} succeeded", number(replay.succeeded)),
+                style(replay.succeeded, look.good()),
+            ),
+            Span::raw(", "),
+            Span::styled(
+                format!("{} failed again", number(replay.failed_again)),
+                style(replay.failed_again, look.bad()),
+            ),
+            Span::raw(", "),
+            Span::styled(format!("{} waiting", number(replay.waiting)), style(replay.waiting, look.busy())),
+            Span::styled(format!("  at most {}/s", rate(replay.per_second)), look.dim()),
+        ])
+    };
+    draw_lines(buffer, inner, &board.replays.iter().map(line).collect::<Vec<_>>());
 }

@@ -69,17 +69,15 @@ fn whole(model: &Model, screen: &mut Frame<'_>, area: Rect) {
     let [header, tabs, banner_row, body, hints] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
-        Constraint::Length(u16::from(banner.is_some())),
+        Constraint::Length(banner.len() as u16),
         Constraint::Min(0),
         Constraint::Length(1),
     ])
     .areas(area);
     header::draw(model, screen.buffer_mut(), header);
     header::draw_tabs(model, screen.buffer_mut(), tabs);
-    if let Some(text) = banner {
-        let line = piece(format!(" {text}"), model.look.warn());
-        draw_lines(screen.buffer_mut(), banner_row, &[line]);
-    }
+    let banner: Vec<_> = banner.iter().map(|line| piece(format!(" {line}"), model.look.warn())).collect();
+    draw_lines(screen.buffer_mut(), banner_row, &banner);
     let cursor = body_of(model, screen, body);
     if model.stale().is_some() {
         screen.buffer_mut().set_style(body, model.look.stale());

@@ -180,7 +180,11 @@ pub(super) fn attempt_lines(
             attempt.operation.as_deref().map(|o| format!("{}: ", phrase::id(o))).unwrap_or_default();
         let error = mask::secrets(&phrase::id(error));
         indented(
-            if error.starts_with(&operation) { error } else { format!("{operation}{error}") },
+            if error.starts_with(operation.trim_end_matches(": ")) {
+                error
+            } else {
+                format!("{operation}{error}")
+            },
             look.base(),
         );
     }

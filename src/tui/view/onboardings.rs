@@ -14,18 +14,22 @@ use crate::{
     },
 };
 
+/// The columns on a screen of `width` columns: where there is room, errors get more of it.
 #[rustfmt::skip]
-const COLUMNS: &[Column] = &[
-    Column::text("repository", Width::Fit(26), 0),
-    Column::text("tenant", Width::Fit(16), 4),
-    Column::text("state", Width::Fit(16), 0),
-    Column::text("status", Width::Fit(21), 0),
-    Column::number("tries", 5, 3),
-    Column::number("moved", 7, 0),
-    Column::text("error", Width::Grow(12), 2),
-    Column::text("last action", Width::Fit(32), 5),
-    Column::text("id", Width::Fit(14), 6),
-];
+fn columns(width: u16) -> [Column; 9] {
+    let error = if width >= 100 { 22 } else { 14 };
+    [
+        Column::text("repository", Width::Grow(20), 0),
+        Column::text("tenant", Width::Fit(16), 4),
+        Column::text("state", Width::Fit(16), 0),
+        Column::text("status", Width::Fit(21), 0),
+        Column::number("tries", 5, 6),
+        Column::number("moved", 7, 3),
+        Column::text("error", Width::Grow(error), 2),
+        Column::text("last action", Width::Fit(24), 5),
+        Column::text("id", Width::Fit(14), 7),
+    ]
+}
 
 /// Draws the list; answers where the cursor is.
 pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
@@ -51,14 +55,14 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
                 Cell::new(if row.attempt > 0 { row.attempt.to_string() } else { "-".to_owned() }, look.dim()),
                 Cell::new(phrase::ago(row.updated_at, model), look.dim()),
                 Cell::new(error, look.dim()),
-                Cell::new(phrase::last_action(row.last_action.as_ref(), model), look.dim()),
+                Cell::new(phrase::last_action_short(row.last_action.as_ref(), model), look.dim()),
                 Cell::id(phrase::id(row.id.as_str()), look.dim()),
             ],
             mark: phrase::mark(model, row.id.as_str(), row.version),
         }
     };
-    let rows: Vec<Row> = rows.iter().map(row).collect();
-    draw_table(model, buffer, inner, COLUMNS, rows, "no onboarding")
+    let rows = rows.iter().map(row);
+    draw_table(model, buffer, inner, &columns(area.width), rows, "no onboarding")
 }
 
 /// A list's title: its name, how many match, the filter, the marks.
@@ -100,31 +104,26 @@ pub(super) fn reading(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<
     None
 }
 
-/// A table with the list's cursor, or why there is none.
+/// A table with the list's cursor, or why there is none. Only the rows on the screen are made.
 pub(super) fn draw_table(
     model: &Model,
     buffer: &mut Buffer,
     area: Rect,
     columns: &[Column],
-    rows: Vec<Row>,
+    rows: impl ExactSizeIterator<Item = Row>,
     none: &str,
 ) -> Option<(u16, u16)> {
-    if rows.is_empty() {
-        let text = if model.list().filter.is_empty() {
-            none.to_owned()
-        } else {
-            format!("{none} matches: Esc clears the filter")
+    if rows.len() == 0 {
+        let text = match model.list().filter.is_empty() {
+            true => none.to_owned(),
+            false => format!("{none} matches: Esc clears the filter"),
         };
         draw_lines(buffer, area, &[piece(format!("  {text}"), model.look.dim())]);
         return None;
     }
-    let list = model.list();
+    let visible = usize::from(area.height.saturating_sub(1)).max(1);
     let cursor = model.cursor_in(&model.rows());
-    let top = crate::tui::layout::scrolled(
-        list.top,
-        cursor,
-        usize::from(area.height.saturating_sub(1)).max(1),
-        rows.len(),
-    );
-    Table { columns, rows, cursor: Some(cursor), top, look: model.look }.draw(buffer, area)
+    let top = crate::tui::layout::scrolled(model.list().top, cursor, visible, rows.len());
+    let rows = rows.skip(top).take(visible).collect();
+    Table { columns, rows, cursor: cursor.checked_sub(top), look: model.look }.draw(buffer, area)
 }

@@ -186,6 +186,13 @@ pub(super) fn last_action(last: Option<&LastAction>, model: &Model) -> String {
     })
 }
 
+/// `ana, 40 s ago`, for lists.
+pub(super) fn last_action_short(last: Option<&LastAction>, model: &Model) -> String {
+    last.map_or_else(String::new, |last| {
+        format!("{}, {} ago", id(&last.operator), whole_span(model.database_now() - last.at))
+    })
+}
+
 /// What is pending.
 pub(super) fn wish(kind: ActionKind) -> &'static str {
     match kind {

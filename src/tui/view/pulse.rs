@@ -25,7 +25,9 @@ use crate::{
         widget::{
             chart::{Chart, Point},
             table::{Cell, Column, Row, Table, Width},
-            text::{draw_lines, fit, flow, left, number, percent, piece, rate, right, running, span, wrap},
+            text::{
+                draw_lines, fit, flow, left, number, percent, piece, rate, right, running, span, width, wrap,
+            },
         },
     },
 };
@@ -42,7 +44,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
         Constraint::Length(verdict_rows),
         Constraint::Min(5),
         Constraint::Length(operation_rows),
-        Constraint::Length(if tall { 6 } else { 5 }),
+        Constraint::Length(6),
     ])
     .areas(area);
     let inner = frame::draw(model, buffer, top, &verdict_title(model));
@@ -54,8 +56,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     draw_circuits(model, buffer, circuits);
     if operation_rows > 0 {
         let inner = frame::draw_tight(model, buffer, table, &Line::from(" operations by caller "));
-        Table { columns: OPERATIONS, rows: operations, cursor: None, top: 0, look: model.look }
-            .draw(buffer, inner);
+        Table { columns: OPERATIONS, rows: operations, cursor: None, look: model.look }.draw(buffer, inner);
     }
 
     let [onboardings, failed_keys, letters] =
@@ -169,25 +170,37 @@ fn draw_circuits(model: &Model, buffer: &mut Buffer, area: Rect) {
     rows.sort_by_key(|row| {
         (row.state == CircuitState::Closed && row.forced.is_none(), row.operation.clone())
     });
-    let name =
-        rows.iter().map(|row| row.operation.as_str().len()).max().unwrap_or_default().min(columns / 2 + 4);
+    let name = rows
+        .iter()
+        .map(|row| width(row.operation.as_str()))
+        .max()
+        .unwrap_or_default()
+        .min(columns.saturating_sub(11));
     let mut lines = Vec::new();
     for row in rows {
         let (state, style) = phrase::circuit(row, model.look);
-        let more = match (phrase::probe(row, model), row.failure_rate) {
-            (Some(probe), _) => probe,
-            (None, Some(rate)) => percent(rate),
-            (None, None) => String::new(),
-        };
-        lines.push(Line::from(vec![
+        let probe = phrase::probe(row, model);
+        let more = probe.clone().or(row.failure_rate.map(percent)).unwrap_or_default();
+        let mut line = Line::from(vec![
             Span::raw(left(row.operation.as_str(), name)),
             Span::styled(format!("  {state}"), style),
-            Span::styled(format!("  {more}"), model.look.dim()),
-        ]));
+        ]);
+        let mut told = Vec::new();
+        if line.width() + 2 + width(&more) <= columns {
+            line.spans.push(Span::styled(format!("  {more}"), model.look.dim()));
+        } else {
+            // What does not fit beside it goes below, unless it is only a figure.
+            told.extend(probe);
+        }
+        lines.push(line);
         if row.holds.0 > 0 {
             let (worst, all) = row.instances;
-            let held = format!("  holds {} onboardings · {worst} of {all} instances", row.holds);
-            lines.push(piece(held, model.look.dim()));
+            told.push(format!("holds {} onboardings", row.holds));
+            told.push(format!("{worst} of {all} instances"));
+        }
+        if !told.is_empty() {
+            let told = wrap(&told.join(" · "), columns.saturating_sub(2));
+            lines.extend(told.into_iter().map(|line| piece(format!("  {line}"), model.look.dim())));
         }
     }
     if lines.is_empty() {
@@ -208,7 +221,7 @@ const OPERATIONS: &[Column] = &[
     Column::text("verdict", Width::Fit(10), 0),
     Column::number("first/s", 8, 0),
     Column::number("retries/s", 9, 0),
-    Column::number("retries of all", 14, 0),
+    Column::number("retry share", 11, 0),
     Column::number("load", 6, 0),
     Column::number("helped", 6, 0),
     Column::number("budget left", 11, 1),
@@ -285,8 +298,15 @@ fn draw_keys(model: &Model, buffer: &mut Buffer, area: Rect) {
     draw_lines(buffer, inner, &lines);
 }
 
+fn letters_title(model: &Model) -> String {
+    match model.board().map_or(0, |board| board.counts.replaying.0) {
+        0 => " dead letters by error ".to_owned(),
+        n => format!(" dead letters by error · replaying {} ", number(n)),
+    }
+}
+
 fn draw_letters(model: &Model, buffer: &mut Buffer, area: Rect) {
-    let inner = frame::draw(model, buffer, area, &Line::from(" dead letters by error "));
+    let inner = frame::draw(model, buffer, area, &Line::from(letters_title(model)));
     let Some(board) = model.board() else { return };
     let look = model.look;
     if board.letter_groups.is_empty() {
@@ -300,7 +320,7 @@ fn draw_letters(model: &Model, buffer: &mut Buffer, area: Rect) {
             (true, _) => "  new".to_owned(),
             _ => String::new(),
         };
-        let room = columns.saturating_sub(5 + crate::tui::widget::text::width(&sign));
+        let room = columns.saturating_sub(5 + width(&sign));
         Line::from(vec![
             Span::styled(right(&group.open.to_string(), 4), look.bad()),
             Span::raw(format!(" {}", fit(&phrase::masked(&group.error), room))),

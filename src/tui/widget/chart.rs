@@ -39,16 +39,22 @@ impl Chart<'_> {
             return;
         }
         let plot_rows = usize::from(area.height - 1);
-        let peak = self.points.iter().filter_map(|(_, p)| *p).map(|(f, r)| f + r).fold(0.0, f64::max);
+        let peak = self
+            .points
+            .iter()
+            .filter_map(|(_, p)| *p)
+            .map(|(f, r)| f + r)
+            .filter(|sum| sum.is_finite())
+            .fold(0.0, f64::max);
         let top = nice(peak);
         let axis = width(&label(top)).max(3);
         let plot = Rect::new(area.x + axis as u16 + 2, area.y, area.width - axis as u16 - 2, area.height - 1);
         for row in 0..plot_rows {
-            let middle = plot_rows >= 5 && row == (plot_rows - 1) / 2;
             let text = match row {
                 0 => label(top),
                 r if r == plot_rows - 1 => "0".to_owned(),
-                r if middle => label(top * (1.0 - (r as f64 + 0.5) / plot_rows as f64)),
+                // Only a row that stands exactly in the middle can be labelled with the half.
+                r if plot_rows >= 5 && r * 2 == plot_rows - 1 => label(top / 2.0),
                 _ => String::new(),
             };
             let y = area.y + row as u16;

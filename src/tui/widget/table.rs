@@ -92,12 +92,10 @@ pub struct Row {
 pub struct Table<'a> {
     /// Its columns.
     pub columns: &'a [Column],
-    /// All its rows.
+    /// The rows on the screen.
     pub rows: Vec<Row>,
-    /// The row under the cursor.
+    /// The one under the cursor.
     pub cursor: Option<usize>,
-    /// The first row on the screen.
-    pub top: usize,
     /// How it looks.
     pub look: Look,
 }
@@ -113,7 +111,7 @@ impl Table<'_> {
             return None;
         }
         let visible = usize::from(area.height - 1);
-        let shown = self.rows.iter().enumerate().skip(self.top).take(visible);
+        let shown = self.rows.iter().take(visible);
         let widths = self.widths(usize::from(area.width) - GUTTER);
         let mut x = area.x + GUTTER as u16;
         for (column, wide) in self.columns.iter().zip(&widths) {
@@ -123,9 +121,9 @@ impl Table<'_> {
             x += (wide + GAP) as u16;
         }
         let mut at = None;
-        for (line, (index, row)) in shown.enumerate() {
+        for (line, row) in shown.enumerate() {
             let y = area.y + 1 + line as u16;
-            let selected = self.cursor == Some(index);
+            let selected = self.cursor == Some(line);
             let strike = if row.mark == Mark::Changed { Modifier::CROSSED_OUT } else { Modifier::empty() };
             let mut x = area.x + GUTTER as u16;
             for ((column, cell), wide) in self.columns.iter().zip(&row.cells).zip(&widths) {

@@ -1,0 +1,133 @@
+//! An engine over a world: reads answer from it, every action is accepted and changes nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use redrive::{
+    clock,
+    domain::{
+        action::ActionKind,
+        id::{KeyId, LeaseId, StateName, WorkerId},
+    },
+    engine::{
+        Access, Engine,
+        command::{Command, Receipt, Refusal, Submission, TargetOutcome},
+        plan::{OnboardingStanding, Standing},
+        reader::{Board, Query, Reader},
+        store::{
+            Claimed, Conflict, ForcedCircuit, Gauges, Heartbeat, KeyBegun, KeyIntent, KeyStore, Lease,
+            Opening, Recorded, StepRecord, Store, StoreError,
+        },
+    },
+};
+
+use super::worlds::World;
+
+/// The engine of `world`.
+pub(crate) fn over(world: World, access: Access) -> Engine {
+    let fake = Arc::new(Fake(world));
+    Engine::new(fake.clone(), fake, access)
+}
+
+struct Fake(World);
+
+#[async_trait]
+impl Reader for Fake {
+    async fn read(&self, query: &Query) -> Result<Board, StoreError> {
+        Ok(self.0.picture(query).board.as_deref().cloned().expect("this world has a board"))
+    }
+
+    async fn standing(&self, command: &Command) -> Result<Standing, StoreError> {
+        assert!(command.kind() != ActionKind::RollBack, "asked for by a test: a task that panics");
+        let standing = |row: &redrive::engine::reader::OnboardingRow| OnboardingStanding {
+            id: row.id.clone(),
+            label: row.repo_url.clone(),
+            version: row.version,
+            status: row.status,
+            phase: row.phase,
+            state: row.current_state.clone(),
+            leased: None,
+            superseded_by: None,
+            last_action: None,
+            compensations: Vec::new(),
+            entities: 0,
+        };
+        Ok(Standing { onboardings: self.0.onboardings.iter().map(standing).collect(), ..Standing::default() })
+    }
+
+    fn label(&self) -> String {
+        "a world".to_owned()
+    }
+}
+
+#[async_trait]
+impl KeyStore for Fake {
+    async fn begin(&self, _: &KeyIntent, _: &str, _: Duration) -> Result<KeyBegun, StoreError> {
+        unreachable!("a dashboard begins no work")
+    }
+
+    async fn complete(&self, _: &KeyId, _: &LeaseId, _: u16, _: &[u8]) -> Result<bool, StoreError> {
+        unreachable!("a dashboard completes no work")
+    }
+
+    async fn free(&self, _: &KeyId, _: &LeaseId) -> Result<bool, StoreError> {
+        unreachable!("a dashboard frees no key")
+    }
+}
+
+#[async_trait]
+impl Store for Fake {
+    async fn act(&self, submission: &Submission) -> Result<Receipt, Refusal> {
+        let Command::Resume { onboardings, .. } = &submission.command else { return Err(Refusal::NoTargets) };
+        Ok(Receipt {
+            action: submission.action.clone(),
+            kind: submission.command.kind(),
+            at: clock::now(),
+            outcomes: onboardings
+                .iter()
+                .map(|t| TargetOutcome { id: t.id.0.clone(), left_out: None })
+                .collect(),
+            replay: None,
+            triggered: None,
+            repeated: false,
+        })
+    }
+
+    async fn claim(&self, _: &WorkerId, _: usize, _: Duration) -> Result<Vec<Claimed>, StoreError> {
+        unreachable!("a dashboard claims nothing")
+    }
+
+    async fn open(&self, _: &Lease, _: &StateName, _: &Opening) -> Result<Result<(), Conflict>, StoreError> {
+        unreachable!("a dashboard opens nothing")
+    }
+
+    async fn record(
+        &self,
+        _: &[StepRecord],
+        _: Duration,
+    ) -> Result<Vec<Result<Recorded, Conflict>>, StoreError> {
+        unreachable!("a dashboard records nothing")
+    }
+
+    async fn renew(&self, _: &[Lease], _: Duration) -> Result<Vec<Lease>, StoreError> {
+        unreachable!("a dashboard holds nothing")
+    }
+
+    async fn beat(&self, _: &Heartbeat) -> Result<Vec<ForcedCircuit>, StoreError> {
+        unreachable!("a dashboard is no worker")
+    }
+
+    async fn leave(&self, _: &WorkerId) -> Result<(), StoreError> {
+        unreachable!("a dashboard is no worker")
+    }
+
+    async fn next_due(&self) -> Result<Option<Duration>, StoreError> {
+        unreachable!("a dashboard is no worker")
+    }
+
+    async fn wait(&self, _: Duration) {}
+
+    async fn gauges(&self) -> Result<Gauges, StoreError> {
+        Ok(Gauges::default())
+    }
+}

@@ -1,0 +1,11 @@
+//! The dashboard: stories told with keys, pictures of every screen, laws that hold for all of them, and the loop in a
+//! real terminal.
+
+mod engine;
+mod laws;
+mod pictures;
+mod plans;
+mod stories;
+mod story;
+mod terminal;
+mod worlds;

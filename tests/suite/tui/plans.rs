@@ -1,0 +1,122 @@
+//! Previews and receipts as the engine would give them, for stories.
+
+use redrive::{
+    domain::{action::ActionKind, attempt::CompensationStatus, onboarding::State, text::SafeText},
+    engine::{
+        command::{Command, Elsewhere, LastAction, LeftOut, Pace, Receipt, Target, TargetOutcome},
+        plan::{CompensationStanding, Plan, PlanLine, PlannedUndo, WillUndo},
+    },
+    tui::msg::Previewed,
+};
+
+use super::worlds::noon;
+
+fn line(n: usize, left_out: Option<LeftOut>) -> PlanLine {
+    PlanLine { id: format!("lt-{n:04}"), label: SafeText::new("acme/payments"), left_out }
+}
+
+/// A replay of `count` letters, of which the first `left_out` are left out.
+pub(crate) fn replay(count: usize, left_out: usize) -> Previewed {
+    let why = |n: usize| match n % 3 {
+        0 => LeftOut::AlreadyCompleted,
+        1 => LeftOut::InProgress { owner: Some("worker-a".into()) },
+        _ => LeftOut::Changed { last: Some(by_ben()) },
+    };
+    Previewed {
+        action: "ac-new".into(),
+        command: Command::Replay {
+            letters: (0..count).map(|n| Target { id: format!("lt-{n:04}").into(), seen: Some(1) }).collect(),
+            pace: Pace::default(),
+        },
+        plan: Plan {
+            kind: ActionKind::Replay,
+            lines: (0..count).map(|n| line(n, (n < left_out).then(|| why(n)))).collect(),
+            undo: Vec::new(),
+            warnings: vec![SafeText::new(
+                "circuit github.create_hook is OPEN: what needs it will wait until it closes",
+            )],
+        },
+    }
+}
+
+pub(crate) fn by_ben() -> LastAction {
+    LastAction {
+        operator: "ben".to_owned(),
+        kind: ActionKind::Replay,
+        at: noon() - chrono::TimeDelta::seconds(20),
+    }
+}
+
+/// A resume of one onboarding.
+pub(crate) fn resume(id: &str, elsewhere: Elsewhere, left_out: Option<LeftOut>) -> Previewed {
+    Previewed {
+        action: "ac-new".into(),
+        command: Command::Resume { onboardings: vec![Target { id: id.into(), seen: Some(3) }], elsewhere },
+        plan: Plan {
+            kind: ActionKind::Resume,
+            lines: vec![PlanLine { id: id.to_owned(), label: SafeText::new("acme/payments"), left_out }],
+            undo: Vec::new(),
+            warnings: Vec::new(),
+        },
+    }
+}
+
+/// A roll-back of one onboarding with three compensations.
+pub(crate) fn roll_back(id: &str) -> Previewed {
+    let undo = |seq, operation: &str, name: &str, will| PlannedUndo {
+        compensation: CompensationStanding {
+            seq,
+            state: State::ConfiguringSync.name(),
+            operation: operation.to_owned(),
+            name: SafeText::new(name),
+            status: CompensationStatus::Recorded,
+            circuit_open: will == WillUndo::CircuitOpen,
+        },
+        will,
+    };
+    Previewed {
+        action: "ac-new".into(),
+        command: Command::RollBack {
+            onboarding: Target { id: id.into(), seen: Some(3) },
+            elsewhere: Elsewhere::Leave,
+        },
+        plan: Plan {
+            kind: ActionKind::RollBack,
+            lines: vec![PlanLine {
+                id: id.to_owned(),
+                label: SafeText::new("acme/payments"),
+                left_out: None,
+            }],
+            undo: vec![
+                undo(3, "github.delete_hook", "hook on acme/payments", WillUndo::CircuitOpen),
+                undo(2, "tfc.delete_notification", "backstage-sync on ws-a1b2c3", WillUndo::NothingToUndo),
+                undo(1, "catalog.remove", "2 entities of acme", WillUndo::WillRun),
+            ],
+            warnings: vec![SafeText::new(
+                "leased by worker-a until 14:02:53 UTC: it obeys at its next boundary",
+            )],
+        },
+    }
+}
+
+/// The receipt of `previewed`, with `changed` of its targets left out after all.
+pub(crate) fn receipt(previewed: &Previewed, changed: usize) -> Receipt {
+    let mut left = changed;
+    let outcome = |line: &PlanLine| {
+        let mut outcome = TargetOutcome::from(line);
+        if outcome.left_out.is_none() && left > 0 {
+            left -= 1;
+            outcome.left_out = Some(LeftOut::Changed { last: Some(by_ben()) });
+        }
+        outcome
+    };
+    Receipt {
+        action: previewed.action.clone(),
+        kind: previewed.plan.kind,
+        at: noon() + chrono::TimeDelta::seconds(1),
+        outcomes: previewed.plan.lines.iter().map(outcome).collect(),
+        replay: None,
+        triggered: None,
+        repeated: false,
+    }
+}

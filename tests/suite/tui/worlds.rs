@@ -1,0 +1,633 @@
+//! Whole worlds for the screen: what a poll would hand over, built by hand, always at the same instant.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, TimeZone, Utc};
+use redrive::{
+    domain::{
+        action::ActionKind,
+        attempt::{AttemptOutcome, CompensationStatus},
+        circuit::CircuitState,
+        fault::FaultClass,
+        key::{KeyPhase, KeyStatus},
+        letter::{LetterOutcome, LetterReason, LetterStatus, ReplayOutcome},
+        onboarding::{Phase, State, Status},
+        text::SafeText,
+    },
+    engine::{
+        command::LastAction,
+        plan::CompensationStanding,
+        reader::{
+            AttemptRow, AuditRow, Board, CircuitRow, Count, Counts, Detail, KeyPage, KeyRow, LetterGroup,
+            LetterPage, LetterRow, List, OnboardingPage, OnboardingRow, Page, Query, ReplayItemRow, Rows,
+            WorkerRow,
+        },
+    },
+    metrics::signals::{Lever, OperationSignal, Point, Signals, TargetStatus, Verdict, VerdictKind},
+    poll::{Snapshot, snapshot::DatabaseHealth},
+};
+use serde_json::json;
+
+/// The instant of every world.
+pub(crate) fn noon() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 3, 14, 14, 2, 31).unwrap()
+}
+
+fn before(seconds: i64) -> DateTime<Utc> {
+    noon() - TimeDelta::seconds(seconds)
+}
+
+fn safe(text: &str) -> SafeText {
+    SafeText::new(text)
+}
+
+/// A world answers queries as a poll does.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) name: &'static str,
+    pub(crate) board: Option<Board>,
+    pub(crate) onboardings: Vec<OnboardingRow>,
+    pub(crate) keys: Vec<KeyRow>,
+    pub(crate) letters: Vec<LetterRow>,
+    pub(crate) audit: Vec<AuditRow>,
+    pub(crate) signals: Option<Signals>,
+    pub(crate) error: Option<&'static str>,
+    pub(crate) last_ok: Option<DateTime<Utc>>,
+    pub(crate) number: u64,
+}
+
+impl World {
+    /// The picture that answers `query`.
+    pub(crate) fn picture(&self, query: &Query) -> Arc<Snapshot> {
+        let board = self.board.clone().map(|board| {
+            let rows = match &query.list {
+                List::None => Rows::None,
+                List::Onboardings => Rows::Onboardings(self.onboardings.clone()),
+                List::Keys => Rows::Keys(self.keys.clone()),
+                List::Letters { group } => {
+                    let of =
+                        |l: &&LetterRow| group.as_ref().is_none_or(|group| l.error_fingerprint == *group);
+                    Rows::Letters(self.letters.iter().filter(of).cloned().collect())
+                }
+                List::Audit => Rows::Audit(self.audit.clone()),
+            };
+            let matching = match &rows {
+                Rows::None => 0,
+                Rows::Onboardings(_) => board.counts.onboardings.0,
+                Rows::Keys(_) => board.counts.keys.0,
+                Rows::Letters(rows) => rows.len() as i64,
+                Rows::Audit(rows) => rows.len() as i64,
+            };
+            let page = query.detail.as_ref().map(|detail| self.page(detail));
+            Arc::new(Board { rows, matching: Count(matching), page, ..board })
+        });
+        Arc::new(Snapshot {
+            number: self.number,
+            at: noon(),
+            query: query.clone(),
+            board,
+            database: DatabaseHealth {
+                label: safe("sqlite demo"),
+                last_ok: self.last_ok,
+                error: self.error.map(safe),
+            },
+            signals: self.signals.clone().map(Arc::new),
+        })
+    }
+
+    fn page(&self, detail: &Detail) -> Page {
+        match detail {
+            Detail::Onboarding(id) => match self.onboardings.iter().find(|row| row.id == *id) {
+                Some(row) => Page::Onboarding(Box::new(self.onboarding_page(row))),
+                None => Page::Missing,
+            },
+            Detail::Key(id) => match self.keys.iter().find(|row| row.key == *id) {
+                Some(row) => Page::Key(Box::new(KeyPage {
+                    row: row.clone(),
+                    why: safe(
+                        "Will be retried when somebody asks again: its lease ran out 31 h ago, so the next caller takes \
+                         it over and runs the call again.",
+                    ),
+                    response: Some(safe(
+                        r#"{"id":4711,"url":"https://bob:pw@api.github.com/hooks/4711","secret":"x"}"#,
+                    )),
+                    onboarding: self.onboardings.first().cloned(),
+                    letters: self.letters.iter().take(1).cloned().collect(),
+                })),
+                None => Page::Missing,
+            },
+            Detail::Letter(id) => match self.letters.iter().find(|row| row.id == *id) {
+                Some(row) => Page::Letter(Box::new(LetterPage {
+                    row: row.clone(),
+                    key: Some("github.create_hook/on-0001:hook".into()),
+                    request: json!({ "tenantId": "acme", "repoUrl": "https://github.com/acme/payments", "workspaceId": "ws-a1b2c3", "note": "urgent" }),
+                    history: attempts(),
+                    replays: vec![ReplayItemRow {
+                        replay: "rp-1".into(),
+                        letter: row.id.clone(),
+                        outcome: ReplayOutcome::FailedAgain,
+                        ended_at: Some(before(120)),
+                        became: Some("lt-0009".into()),
+                    }],
+                    audit: self.audit.clone(),
+                })),
+                None => Page::Missing,
+            },
+        }
+    }
+
+    fn onboarding_page(&self, row: &OnboardingRow) -> OnboardingPage {
+        let compensation = |seq, state: State, operation: &str, name: &str, status| CompensationStanding {
+            seq,
+            state: state.name(),
+            operation: operation.to_owned(),
+            name: safe(name),
+            status,
+            circuit_open: operation.starts_with("github"),
+        };
+        OnboardingPage {
+            row: row.clone(),
+            attempts: attempts(),
+            subtasks: vec![
+                (State::Registering.name(), safe("entity:Component:payments"), before(70)),
+                (State::Registering.name(), safe("entity:Resource:payments-db"), before(70)),
+                (State::ConfiguringSync.name(), safe("notification"), before(66)),
+            ],
+            compensations: vec![
+                compensation(
+                    1,
+                    State::Registering,
+                    "catalog.remove",
+                    "2 entities of acme",
+                    CompensationStatus::Recorded,
+                ),
+                compensation(
+                    2,
+                    State::ConfiguringSync,
+                    "tfc.delete_notification",
+                    "backstage-sync on ws-a1b2c3",
+                    CompensationStatus::Recorded,
+                ),
+                compensation(
+                    3,
+                    State::ConfiguringSync,
+                    "github.delete_hook",
+                    "hook on acme/payments",
+                    CompensationStatus::NothingToUndo,
+                ),
+            ],
+            context: json!({ "branch": "main", "files": ["main.tf", "CODEOWNERS"], "commit": { "sha": "0a1b2c", "author": "ana@example.com" }, "token": "ghp_0123456789abcdef" }),
+            entities: vec![safe("component:default/payments"), safe("resource:default/payments-db")],
+            keys: self.keys.iter().take(1).cloned().collect(),
+            letters: self.letters.iter().take(1).cloned().collect(),
+            audit: self.audit.iter().take(1).cloned().collect(),
+        }
+    }
+}
+
+fn attempts() -> Vec<AttemptRow> {
+    let plain = |seq, state: State, at: i64, took: i64| AttemptRow {
+        seq,
+        state: state.name(),
+        attempt: 1,
+        worker: "worker-a".into(),
+        started_at: before(at),
+        ended_at: Some(before(at) + TimeDelta::milliseconds(took)),
+        outcome: Some(AttemptOutcome::Succeeded),
+        operation: None,
+        class: None,
+        error: None,
+        reason: None,
+        delay_seconds: None,
+    };
+    let failed = |seq, attempt, at, class, error: &str, reason: &str, delay| AttemptRow {
+        attempt,
+        outcome: Some(AttemptOutcome::Failed),
+        operation: Some("github.create_hook".to_owned()),
+        class: Some(class),
+        error: Some(error.to_owned()),
+        reason: Some(reason.to_owned()),
+        delay_seconds: delay,
+        ..plain(seq, State::ConfiguringSync, at, 1_004)
+    };
+    vec![
+        plain(1, State::Received, 75, 20),
+        plain(2, State::Validating, 75, 310),
+        plain(3, State::Discovering, 74, 1_240),
+        plain(4, State::Extracting, 73, 880),
+        plain(5, State::Generating, 72, 40),
+        plain(6, State::Registering, 71, 95),
+        failed(
+            7,
+            1,
+            66,
+            FaultClass::Transient,
+            "503 from api.github.com: Service Unavailable",
+            "transient, attempt 1 of 3",
+            Some(1.7),
+        ),
+        failed(
+            8,
+            2,
+            63,
+            FaultClass::Timeout,
+            "github.create_hook gave no answer within 1000 ms",
+            "timeout, attempt 2 of 3",
+            Some(3.9),
+        ),
+        failed(
+            9,
+            3,
+            58,
+            FaultClass::Transient,
+            "503 from api.github.com: Service Unavailable",
+            "not retried: attempt 3 of 3 was the last",
+            None,
+        ),
+    ]
+}
+
+pub(crate) fn onboarding(n: usize, phase: Option<Phase>, state: State) -> OnboardingRow {
+    const REPOS: [(&str, &str); 5] = [
+        ("acme", "payments"),
+        ("acme", "ledger"),
+        ("globex", "checkout"),
+        ("initech", "tps-reports"),
+        ("umbrella", "research-infrastructure"),
+    ];
+    let (tenant, repo) = REPOS[n % REPOS.len()];
+    let status = phase.map_or(Status::Failed, Phase::status);
+    let failing = matches!(phase, Some(Phase::Failed | Phase::Waiting | Phase::Stuck) | None);
+    OnboardingRow {
+        id: format!("on-{n:04}").into(),
+        tenant_id: safe(tenant),
+        repo_url: safe(&format!("https://github.com/{tenant}/{repo}")),
+        workspace_id: Some(safe("ws-a1b2c3d4")),
+        status,
+        phase,
+        current_state: Some(state.name()),
+        attempt: if failing { 3 } else { 1 },
+        error: failing.then(|| safe("503 from api.github.com: Service Unavailable")),
+        run_at: (phase == Some(Phase::Waiting)).then(|| noon() + TimeDelta::seconds(4)),
+        parked_by: (phase == Some(Phase::Parked)).then(|| safe("github.create_hook")),
+        owner: (phase == Some(Phase::Running)).then(|| "worker-a".into()),
+        lease_until: (phase == Some(Phase::Running)).then(|| noon() + TimeDelta::seconds(22)),
+        letter: (phase == Some(Phase::Failed)).then(|| format!("lt-{n:04}").into()),
+        created_at: before(75 + n as i64 * 13),
+        updated_at: before(5 + n as i64 * 11),
+        failed_at: failing.then(|| before(57 + n as i64 * 11)),
+        version: 3,
+        last_action: (n == 2).then(|| LastAction {
+            operator: "ana".to_owned(),
+            kind: ActionKind::Resume,
+            at: before(40),
+        }),
+    }
+}
+
+fn key(n: usize, phase: Option<KeyPhase>, stuck: bool) -> KeyRow {
+    KeyRow {
+        key: format!("github.create_hook/on-{n:04}:hook").into(),
+        operation: phase.map(|_| safe("github.create_hook")),
+        status: phase.map_or(KeyStatus::Completed, KeyPhase::status),
+        phase,
+        request_hash: safe("5f2c9a1be0"),
+        conflicts: i32::from(n == 2),
+        attempts: 1 + (n % 3) as i32,
+        response_code: (phase == Some(KeyPhase::Completed)).then_some(201),
+        created_at: before(111_700 + n as i64),
+        locked_at: (phase == Some(KeyPhase::Started)).then(|| before(if stuck { 111_630 } else { 8 })),
+        locked_by: (phase == Some(KeyPhase::Started)).then(|| safe("worker-a")),
+        lease_until: (phase == Some(KeyPhase::Started))
+            .then(|| if stuck { before(111_600) } else { noon() + TimeDelta::seconds(22) }),
+        stuck,
+        onboarding: Some(format!("on-{n:04}").into()),
+    }
+}
+
+fn letter(n: usize, group: &str, error: &str) -> LetterRow {
+    LetterRow {
+        id: format!("lt-{n:04}").into(),
+        onboarding: format!("on-{n:04}").into(),
+        label: safe(["acme/payments", "acme/ledger", "globex/checkout"][n % 3]),
+        state: State::ConfiguringSync.name(),
+        operation: Some(safe("github.create_hook")),
+        error: safe(error),
+        error_fingerprint: group.to_owned(),
+        reason: if group == "b0" { LetterReason::Permanent } else { LetterReason::Exhausted },
+        status: if n == 3 { LetterStatus::Closed } else { LetterStatus::Open },
+        outcome: (n == 3).then_some(LetterOutcome::Succeeded),
+        replays: i32::from(n == 3),
+        created_at: before(57 + n as i64 * 7),
+        version: 1,
+        last_action: None,
+    }
+}
+
+fn group(fingerprint: &str, open: i64, error: &str, new: bool) -> LetterGroup {
+    LetterGroup {
+        fingerprint: fingerprint.to_owned(),
+        error: safe(error),
+        operation: Some(safe("github.create_hook")),
+        open,
+        replaying: 0,
+        first_seen: before(if new { 300 } else { 90_000 }),
+        last_seen: before(12),
+        new,
+        last_action: (!new).then(|| LastAction {
+            operator: "ana".to_owned(),
+            kind: ActionKind::Replay,
+            at: before(600),
+        }),
+    }
+}
+
+fn circuit(operation: &str, state: CircuitState, rate: Option<f64>, holds: i64) -> CircuitRow {
+    CircuitRow {
+        operation: safe(operation),
+        state,
+        forced: None,
+        instances: (2, 2),
+        failure_rate: rate,
+        calls: 40,
+        probe_at: (state == CircuitState::Open).then(|| noon() + TimeDelta::seconds(12)),
+        holds: Count(holds),
+        reported_at: before(1),
+    }
+}
+
+fn action(n: i64, kind: ActionKind, applied: i64, left_out: i64, reason: Option<&str>) -> AuditRow {
+    AuditRow {
+        id: format!("ac-{n:04}").into(),
+        at: before(40 + n * 95),
+        operator: safe(if n % 2 == 0 { "ana" } else { "ben" }),
+        kind,
+        reason: reason.map(safe),
+        applied,
+        left_out,
+        targets: (0..applied.min(4)).map(|n| safe(&format!("on-{n:04}"))).collect(),
+    }
+}
+
+fn signals(kind: VerdictKind) -> Signals {
+    let storm = kind == VerdictKind::Storm;
+    let operation = |name: &str, caller: &str, first: f64, retry: f64, verdict| OperationSignal {
+        operation: safe(name),
+        caller: safe(caller),
+        first_rate: first,
+        retry_rate: retry,
+        retry_ratio: Some(retry / (first + retry)),
+        amplification: Some((first + retry) / first),
+        efficacy: (retry > 1.0).then_some(0.02),
+        budget_remaining: (caller != "legacy-crm").then_some(if storm { 0.0 } else { 0.94 }),
+        verdict,
+    };
+    let target = |name: &str| TargetStatus {
+        name: safe(name),
+        url: safe("http://127.0.0.1:9090/metrics"),
+        last_ok: Some(before(1)),
+        error: None,
+        warnings: 0,
+        samples: 128,
+        took: Duration::from_millis(4),
+    };
+    let point = |second: i64| {
+        let at = before(900 - second);
+        // A hole of a minute: the target did not answer.
+        let hole = (400..460).contains(&second);
+        let rising = ((second - 620).clamp(0, 120) as f64) / 120.0;
+        let first = 18.0 + ((second as f64) / 40.0).sin() * 3.0;
+        let retries = if storm { rising * 78.0 } else { 0.4 };
+        Point { at, first: (!hole).then_some(first), retries: (!hole).then_some(retries) }
+    };
+    Signals {
+        verdict: Verdict {
+            kind,
+            operation: storm.then(|| safe("github.create_hook")),
+            sentence: safe(if storm {
+                "2.7× load · 63 % of requests are retries · 2 % of retries help · budget 0"
+            } else {
+                "4 operations, 22 calls/s: 2 % of requests are retries"
+            }),
+            callers: if storm {
+                vec![(safe("legacy-crm"), 0.81), (safe("worker-a"), 0.19)]
+            } else {
+                Vec::new()
+            },
+            since: Some(before(45)),
+            levers: if storm {
+                vec![
+                    Lever { ours: true, text: safe("pause onboardings 2.7×→1.9×"), key: Some('P') },
+                    Lever { ours: false, text: safe("cap legacy-crm's retries →1.2×"), key: None },
+                ]
+            } else {
+                Vec::new()
+            },
+        },
+        operations: vec![
+            operation("github.create_hook", "legacy-crm", 11.0, 40.5, kind),
+            operation("github.create_hook", "worker-a", 7.0, 5.6, kind),
+            operation("tfc.create_notification", "worker-a", 7.1, 0.2, VerdictKind::Calm),
+        ],
+        chart: (0..=180).map(|n| point(n * 5)).collect(),
+        targets: vec![target("worker-a"), target("legacy-crm")],
+    }
+}
+
+fn board(counts: Counts) -> Board {
+    Board {
+        at: noon(),
+        counts,
+        workers: Vec::new(),
+        circuits: Vec::new(),
+        letter_groups: Vec::new(),
+        replays: Vec::new(),
+        rows: Rows::None,
+        matching: Count(0),
+        page: None,
+    }
+}
+
+/// A database in which nothing has happened, without metrics.
+pub(crate) fn empty() -> World {
+    World {
+        name: "empty",
+        board: Some(board(Counts::default())),
+        onboardings: Vec::new(),
+        keys: Vec::new(),
+        letters: Vec::new(),
+        audit: Vec::new(),
+        signals: None,
+        error: None,
+        last_ok: Some(noon() - TimeDelta::milliseconds(300)),
+        number: 1,
+    }
+}
+
+/// Everything works.
+pub(crate) fn calm() -> World {
+    let worker =
+        WorkerRow { id: "worker-a".into(), beat_at: before(1), running: 2, metrics_url: None, alive: true };
+    let counts = Counts {
+        onboardings: Count(9_214),
+        in_progress: Count(2),
+        completed: Count(9_212),
+        keys: Count(4_100),
+        ..Counts::default()
+    };
+    World {
+        name: "calm",
+        board: Some(Board {
+            workers: vec![worker.clone(), WorkerRow { id: "worker-b".into(), ..worker }],
+            circuits: vec![
+                circuit("github.create_hook", CircuitState::Closed, Some(0.0), 0),
+                circuit("tfc.create_notification", CircuitState::Closed, Some(0.03), 0),
+            ],
+            ..board(counts)
+        }),
+        onboardings: vec![
+            onboarding(0, Some(Phase::Running), State::Extracting),
+            onboarding(1, Some(Phase::Queued), State::Received),
+            onboarding(2, Some(Phase::Completed), State::Notifying),
+        ],
+        keys: vec![key(0, Some(KeyPhase::Started), false), key(1, Some(KeyPhase::Completed), false)],
+        signals: Some(signals(VerdictKind::Calm)),
+        ..empty()
+    }
+}
+
+/// GitHub is down: a storm, an open circuit, failed onboardings and dead letters.
+pub(crate) fn storm() -> World {
+    let counts = Counts {
+        onboardings: Count(128),
+        in_progress: Count(41),
+        parked: Count(38),
+        failed: Count(12),
+        rolling_back: Count(1),
+        stuck: Count(1),
+        completed: Count(9_214),
+        keys: Count(4_100),
+        keys_stuck: Count(3),
+        keys_failed_storage: Count(1),
+        oldest_stuck_key: Some(before(111_600)),
+        letters: Count(37),
+        replaying: Count(0),
+        oldest_letter: Some(before(90_000)),
+        actions: Count(3),
+    };
+    let calm = calm();
+    let mut onboardings = vec![
+        onboarding(0, Some(Phase::Failed), State::ConfiguringSync),
+        onboarding(1, Some(Phase::Parked), State::ConfiguringSync),
+        onboarding(2, Some(Phase::Waiting), State::Discovering),
+        onboarding(3, Some(Phase::Running), State::Extracting),
+        onboarding(4, None, State::Registering),
+        onboarding(5, Some(Phase::RollingBack), State::RollingBack),
+        onboarding(6, Some(Phase::Stuck), State::RollingBack),
+        onboarding(7, Some(Phase::Completed), State::Notifying),
+    ];
+    onboardings.extend((8..40).map(|n| onboarding(n, Some(Phase::Parked), State::ConfiguringSync)));
+    let letters = (0..4).map(|n| letter(n, "a0", "503 from api.github.com: Service Unavailable"));
+    let permanent = letter(4, "b0", "422 from app.terraform.io: invalid workspace ws-a1b2c3");
+    World {
+        name: "storm",
+        board: Some(Board {
+            circuits: vec![
+                circuit("github.create_hook", CircuitState::Open, Some(0.92), 38),
+                circuit("github.tree", CircuitState::HalfOpen, Some(0.55), 0),
+                circuit("notify.outcome", CircuitState::Closed, None, 0),
+                circuit("tfc.create_notification", CircuitState::Closed, Some(0.03), 0),
+            ],
+            letter_groups: vec![
+                group("a0", 29, "503 from api.github.com: Service Unavailable", true),
+                group("b0", 6, "422 from app.terraform.io: invalid workspace ws-a1b2c3", false),
+                group("c0", 2, "github.create_hook gave no answer within 1000 ms", false),
+            ],
+            counts,
+            ..calm.board.clone().expect("a calm world has a board")
+        }),
+        onboardings,
+        keys: vec![
+            key(0, Some(KeyPhase::Started), true),
+            key(1, Some(KeyPhase::FailedStorage), false),
+            key(2, Some(KeyPhase::Started), false),
+            key(3, Some(KeyPhase::Freed), false),
+            key(4, Some(KeyPhase::Completed), false),
+            key(5, None, false),
+        ],
+        letters: letters.chain([permanent]).collect(),
+        audit: vec![
+            action(0, ActionKind::Resume, 1, 0, Some("GitHub is back, see the status page")),
+            action(1, ActionKind::Replay, 371, 41, None),
+            action(2, ActionKind::RollBack, 1, 0, Some("wrong workspace")),
+        ],
+        signals: Some(signals(VerdictKind::Storm)),
+        ..calm
+    }
+    .named("storm")
+}
+
+/// The storm, seen 14 s ago; since then the database is gone.
+pub(crate) fn stale() -> World {
+    World {
+        last_ok: Some(before(14)),
+        error: Some("cannot reach the database postgres://ana:***@db/redrive: connection refused; check that it runs and that the URL is right"),
+        ..storm()
+    }
+    .named("stale")
+}
+
+/// Everything from outside is hostile.
+pub(crate) fn hostile() -> World {
+    let evil = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}gpj.exe\u{200b}\n\tpassword=hunter2 e\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301} 東京東京東京 \u{2028}end";
+    let long = "x".repeat(9_000);
+    let mut world = storm();
+    for (n, row) in world.onboardings.iter_mut().enumerate() {
+        row.tenant_id = safe(evil);
+        row.repo_url = safe(&format!("https://bob:hunter2@evil.example/{evil}"));
+        row.error = Some(safe(if n % 2 == 0 { evil } else { &long }));
+        row.id = format!("on-{n:04}{evil}").into();
+        row.current_state = Some(evil.into());
+        row.last_action = Some(LastAction {
+            operator: evil.to_owned(),
+            kind: ActionKind::Replay,
+            at: noon() + TimeDelta::seconds(90),
+        });
+    }
+    for row in &mut world.letters {
+        row.label = safe(evil);
+        row.error = safe(&long);
+    }
+    for row in &mut world.keys {
+        row.key = format!("{evil}/{}", row.key).into();
+        row.locked_by = Some(safe(evil));
+    }
+    for row in &mut world.audit {
+        row.operator = safe(evil);
+        row.reason = Some(safe(&long));
+        row.targets = vec![safe(evil); 20];
+    }
+    if let Some(board) = &mut world.board {
+        board.circuits.iter_mut().for_each(|row| row.operation = safe(&format!("{}{evil}", row.operation)));
+        board.letter_groups.iter_mut().for_each(|group| group.error = safe(evil));
+    }
+    if let Some(signals) = &mut world.signals {
+        signals.verdict.sentence = safe(&long);
+        signals.verdict.callers = vec![(safe(evil), f64::NAN), (safe(&long), 1e300)];
+        signals.targets[0].error = Some(safe(evil));
+        signals.chart.iter_mut().step_by(7).for_each(|point| point.first = Some(f64::INFINITY));
+        signals.chart.iter_mut().step_by(11).for_each(|point| point.retries = Some(f64::NAN));
+    }
+    world.named("hostile")
+}
+
+impl World {
+    fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+}
+
+/// Every world.
+pub(crate) fn all() -> [World; 5] {
+    [empty(), calm(), storm(), stale(), hostile()]
+}
