@@ -31,6 +31,13 @@ impl Address {
             };
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            if url
+                .split_once("://")
+                .and_then(|(_, rest)| rest.split_once('/'))
+                .is_some_and(|(_, path)| path.split('?').next().is_some_and(|path| path.contains('@')))
+            {
+                return Err(wrong("the password holds a / that must be written as %2F".to_owned()));
+            }
             let options = PgConnectOptions::from_str(url).map_err(|error| wrong(error.to_string()))?;
             let said = url.split_once('?').is_some_and(|(_, rest)| rest.contains("sslmode="));
             let options = match is_near(&options) {
@@ -88,7 +95,9 @@ fn shown(url: &str) -> String {
         (Some(scheme), Some(at)) if at > scheme => {
             format!("{}***{}", &url[..scheme + 3], url[at..].split('?').next().unwrap_or_default())
         }
-        _ => url.split('?').next().unwrap_or_default().to_owned(),
+        (Some(_), _) => url.split('?').next().unwrap_or_default().to_owned(),
+        // Of another kind of text, `host=… password=…` say, nothing is known to be no password.
+        _ => format!("({} characters)", url.chars().count()),
     }
 }
 
@@ -118,9 +127,13 @@ mod tests {
         let secret = "hunter2";
         let label = Address::parse(&format!("postgres://u:{secret}@127.0.0.1:6000/x")).unwrap().label();
         assert_eq!(label, "postgres://u:***@127.0.0.1:6000/x");
-        for bad in
-            [format!("mysql://u:{secret}@h/x"), format!("postgres://u:{secret}@h:port/x?password={secret}")]
-        {
+        for bad in [
+            format!("mysql://u:{secret}@h/x"),
+            format!("postgres://u:{secret}@h:port/x?password={secret}"),
+            format!("host=h user=u password={secret}"),
+            format!("postgres:u:{secret}@h/x"),
+            format!("postgres://u:a/{secret}@h/x"),
+        ] {
             let Err(error) = Address::parse(&bad) else { panic!("{bad} is refused") };
             assert!(!error.to_string().contains(secret), "{error}");
         }

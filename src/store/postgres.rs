@@ -18,7 +18,9 @@ pub(super) type Db = sqlx::Postgres;
 pub(super) type Conn = PgConnection;
 
 // Differs by necessity: many writers, who lock the rows they judge.
-const BEGIN_WRITE: &str = "BEGIN";
+// Each says all it wants: a caller that gave up while beginning leaves a begun transaction on its connection, and what
+// is begun inside that one would else be read-only, or of another isolation.
+const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 macro_rules! for_update {
     () => {
@@ -28,6 +30,11 @@ macro_rules! for_update {
 macro_rules! for_update_of_h {
     () => {
         " FOR UPDATE OF h"
+    };
+}
+macro_rules! unless_locked_of_h {
+    () => {
+        " FOR UPDATE OF h SKIP LOCKED"
     };
 }
 macro_rules! skip_locked {

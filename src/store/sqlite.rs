@@ -34,6 +34,11 @@ macro_rules! for_update_of_h {
         ""
     };
 }
+macro_rules! unless_locked_of_h {
+    () => {
+        ""
+    };
+}
 macro_rules! skip_locked {
     () => {
         ""
@@ -62,6 +67,18 @@ fn connect(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// A transaction that SQLite ended by itself (a full disk does that) leaves its connection believing to be inside one
+/// still, so that it can begin no other: such a connection is closed instead of being used again.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(connections).after_release(|connection, _| {
+        Box::pin(async move {
+            // The ping comes after the rolling back that was queued when the transaction was dropped.
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
+}
+
 async fn reach(connect: &SqliteConnectOptions, label: &str) -> Result<SqliteConnection, StoreError> {
     let path = connect.get_filename().to_owned();
     if !path.exists() {
@@ -69,6 +86,10 @@ async fn reach(connect: &SqliteConnectOptions, label: &str) -> Result<SqliteConn
             database: label.to_owned(),
             why: format!("there is no file {}; `redrive migrate` makes one", path.display()),
         });
+    }
+    if path.is_dir() {
+        let why = format!("{} is a folder: name the file in it", path.display());
+        return Err(StoreError::Unreachable { database: label.to_owned(), why });
     }
     connect.connect().await.map_err(|error| explain(&error, "opening the database", label))
 }
@@ -112,8 +133,7 @@ async fn open_kept(
             let writing = connect(&path, &options)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Normal);
-            let pool = SqlitePoolOptions::new()
-                .max_connections(1)
+            let pool = pool(1)
                 // Writers queue here rather than at the file's lock.
                 .acquire_timeout(options.connect_timeout.max(options.lock_timeout))
                 .connect_with(writing)
@@ -122,8 +142,7 @@ async fn open_kept(
             Some(pool)
         }
     };
-    let read = SqlitePoolOptions::new()
-        .max_connections(options.connections.max(1))
+    let read = pool(options.connections.max(1))
         .acquire_timeout(options.connect_timeout)
         .connect_with(reading.clone())
         .await

@@ -133,6 +133,37 @@ impl<'r> Decode<'r, Postgres> for Text {
     }
 }
 
+/// A whole number that others may have written: on SQLite a number's column can hold text, which then counts for 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Int(pub(super) i64);
+
+impl Type<Sqlite> for Int {
+    fn type_info() -> <Sqlite as sqlx::Database>::TypeInfo {
+        <i64 as Type<Sqlite>>::type_info()
+    }
+    fn compatible(_: &<Sqlite as sqlx::Database>::TypeInfo) -> bool {
+        true
+    }
+}
+
+impl<'r> Decode<'r, Sqlite> for Int {
+    fn decode(value: <Sqlite as sqlx::Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(<i64 as Decode<'r, Sqlite>>::decode(value)?))
+    }
+}
+
+impl Type<Postgres> for Int {
+    fn type_info() -> <Postgres as sqlx::Database>::TypeInfo {
+        <i64 as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Int {
+    fn decode(value: <Postgres as sqlx::Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(<i64 as Decode<'r, Postgres>>::decode(value)?))
+    }
+}
+
 /// Text as it can be stored: Postgres refuses NUL in text and in JSON, so it is written out.
 pub(super) fn clean(text: &str) -> String {
     if text.contains('\0') { text.replace('\0', "\\u0000") } else { text.to_owned() }

@@ -9,7 +9,7 @@ use super::{
     Conn,
     attempt::{Held, close_lost, open_attempt},
     key, onboarding,
-    onboarding::Onboarding,
+    onboarding::{Lock, Onboarding},
     row::{Columns, Row},
     tx::Tx,
 };
@@ -22,6 +22,9 @@ use crate::{
     },
     engine::store::{Claimed, Compensation, Direction, Lease},
 };
+
+/// Until a row that somebody else has locked is looked at again.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 pub(super) async fn claim(
     tx: &mut Tx,
@@ -53,7 +56,11 @@ async fn take(
     lease: Duration,
 ) -> Result<Option<Claimed>, sqlx::Error> {
     let work = onboarding::lock_work(tx.conn(), id).await?;
-    let found = onboarding::lock_history(tx.conn(), id).await?;
+    let found = match onboarding::lock_history_if_free(tx.conn(), id).await? {
+        Lock::Ours(found) => Some(*found),
+        Lock::Others => return look_again(tx, id).await,
+        Lock::Nothing => None,
+    };
     let (Some(mut work), Some(mut found)) = (work, found) else { return dismiss(tx, id).await };
     // Others have ended it, or taken it: their word counts.
     if !found.phase.is_some_and(Phase::is_live) {
@@ -121,6 +128,13 @@ async fn take(
         entities_created,
         replay: work.replay,
     }))
+}
+
+/// Somebody else is writing to it: it is due again in a moment.
+async fn look_again(tx: &mut Tx, id: &str) -> Result<Option<Claimed>, sqlx::Error> {
+    let later = "UPDATE work SET run_at = $2 WHERE kind = 'onboarding' AND subject_id = $1";
+    query(later).bind(id).bind(tx.now.plus(A_MOMENT)).execute(tx.conn()).await?;
+    Ok(None)
 }
 
 /// Work on something that is not ours any more ends, quietly.

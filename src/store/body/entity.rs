@@ -147,6 +147,9 @@ async fn unregister(tx: &mut Tx, onboarding: &Onboarding) -> Result<(), sqlx::Er
     }
     query("DELETE FROM entity_owners WHERE onboarding_id = $1").bind(id).execute(tx.conn()).await?;
     for entity in candidates {
+        // Whoever registers it right now is waited for here, or the delete would not see its ownership.
+        let lock = concat!("SELECT id FROM entities WHERE id = $1", for_update!());
+        query(lock).bind(&entity).fetch_optional(tx.conn()).await?;
         let delete = "DELETE FROM entities WHERE id = $1 AND tenant_id = $2 \
             AND NOT EXISTS (SELECT 1 FROM entity_owners WHERE entity_id = $1)";
         let delete = query(delete).bind(&entity).bind(&onboarding.request.tenant_id);

@@ -153,6 +153,26 @@ pub(super) async fn lock_history(conn: &mut Conn, id: &str) -> Result<Option<Onb
     row.as_ref().map(onboarding_of).transpose()
 }
 
+/// Locks its history row, unless somebody else has: whoever claims does not wait for one row while others are due.
+pub(super) async fn lock_history_if_free(conn: &mut Conn, id: &str) -> Result<Lock, sqlx::Error> {
+    let locked = concat!(select_onboarding!(), unless_locked_of_h!());
+    if let Some(row) = query(locked).bind(id).fetch_optional(&mut *conn).await? {
+        return onboarding_of(&row).map(|found| Lock::Ours(Box::new(found)));
+    }
+    let there = query("SELECT 1 FROM onboarding_history WHERE id = $1").bind(id);
+    Ok(there.fetch_optional(conn).await?.map_or(Lock::Nothing, |_| Lock::Others))
+}
+
+/// What locking a row that may be another's came to.
+pub(super) enum Lock {
+    /// It is ours.
+    Ours(Box<Onboarding>),
+    /// Somebody else holds it.
+    Others,
+    /// There is no such row.
+    Nothing,
+}
+
 /// Another onboarding that is live or completed for the same request.
 pub(super) async fn superseded_by(
     conn: &mut Conn,

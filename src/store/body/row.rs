@@ -9,7 +9,7 @@ use super::Db;
 use crate::{
     domain::{action::ActionKind, text::SafeText},
     engine::command::LastAction,
-    store::value::{Text, Time},
+    store::value::{Int, Text, Time},
 };
 
 pub(super) type Row = <Db as Database>::Row;
@@ -58,7 +58,7 @@ pub(super) trait Columns {
     }
 
     fn opt_int(&self, column: &str) -> Got<Option<i64>> {
-        self.raw().try_get(column)
+        Ok(self.raw().try_get::<Option<Int>, _>(column)?.map(|n| n.0))
     }
 
     fn int(&self, column: &str) -> Got<i64> {

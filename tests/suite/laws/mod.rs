@@ -23,6 +23,7 @@ macro_rules! laws {
 mod board;
 mod command;
 mod entity;
+mod interference;
 mod key;
 mod lease;
 mod replay;

@@ -1,0 +1,129 @@
+//! Interference: locks that others hold, transactions the database ends by itself, callers that give up half-way.
+//! None of it may stop the work of anybody else or take what is somebody's.
+
+use std::time::Duration;
+
+use redrive::engine::{
+    command::{Command, Elsewhere, Target},
+    store::{Recorded, StepOutcome, Write},
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::support::{
+    stores::{TestStore, request},
+    wait::eventually,
+};
+
+laws!(
+    a_transaction_that_the_database_ends_by_itself_spoils_no_later_one,
+    callers_that_give_up_half_way_spoil_no_later_transaction,
+);
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A transaction of somebody else, held open until it is told to commit.
+struct Stranger(PgConnection);
+
+impl Stranger {
+    async fn who_did(store: &TestStore, statements: &str) -> Self {
+        let mut connection = PgConnection::connect(&store.url).await.expect("it connects");
+        let begun = format!("BEGIN; {statements}");
+        sqlx::raw_sql(AssertSqlSafe(begun)).execute(&mut connection).await.expect("the stranger writes");
+        Self(connection)
+    }
+
+    async fn commits(mut self) {
+        sqlx::raw_sql("COMMIT").execute(&mut self.0).await.expect("the stranger commits");
+        self.0.close().await.expect("the stranger leaves");
+    }
+}
+
+/// As a full disk does on SQLite.
+async fn a_transaction_that_the_database_ends_by_itself_spoils_no_later_one(store: TestStore) {
+    store
+        .sql(match store.is_sqlite() {
+            true => {
+                "CREATE TRIGGER full_disk BEFORE INSERT ON onboarding_history WHEN NEW.repo_url LIKE '%/boom' \
+                 BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END"
+            }
+            false => {
+                "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                 IF NEW.repo_url LIKE '%/boom' THEN RAISE 'the disk is full'; END IF; RETURN NEW; END $$; \
+                 CREATE TRIGGER full_disk BEFORE INSERT ON onboarding_history FOR EACH ROW EXECUTE FUNCTION full_disk()"
+            }
+        })
+        .await;
+    let refused = store.submit(Command::Trigger { request: request("boom") }).await;
+    assert!(refused.expect_err("it fails").to_string().contains("the disk is full"));
+    store.trigger("fine").await;
+    assert_eq!(store.claim("worker-a", 10).await.len(), 1);
+}
+
+async fn callers_that_give_up_half_way_spoil_no_later_transaction(store: TestStore) {
+    let handle = &store.opened.store;
+    for polls in 0..120_usize {
+        // Given up after so many steps: at the beginning, inside, and at the end of its transaction.
+        let mut asked = Box::pin(handle.next_due());
+        for _ in 0..polls % 12 {
+            if futures_util::poll!(&mut asked).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(asked);
+        let triggered = store.submit(Command::Trigger { request: request(&format!("r{polls}")) }).await;
+        assert_eq!(triggered.map(|receipt| receipt.triggered.is_some()), Ok(true), "after {polls} steps");
+    }
+}
+
+/// Differs by necessity: SQLite has one writer, who locks everything and is waited for.
+#[tokio::test]
+async fn a_row_that_somebody_else_holds_does_not_stop_the_claiming_of_others() {
+    let store = TestStore::postgres().await;
+    let held = store.trigger("held").await;
+    let free = store.trigger("free").await;
+    let touch = format!("UPDATE onboarding_history SET tenant_id = tenant_id WHERE id = '{held}'");
+    let stranger = Stranger::who_did(&store, &touch).await;
+    let claimed = tokio::time::timeout(Duration::from_secs(5), store.claim("worker-a", 10)).await;
+    let claimed = claimed.expect("nobody waits for the stranger");
+    assert_eq!(claimed.iter().map(|c| &c.lease.onboarding).collect::<Vec<_>>(), [&free]);
+    stranger.commits().await;
+    store.time.advance(Duration::from_secs(2));
+    let claimed = store.claim("worker-a", 10).await;
+    assert_eq!(claimed.iter().map(|c| &c.lease.onboarding).collect::<Vec<_>>(), [&held]);
+}
+
+/// Differs by necessity: on SQLite nobody registers while somebody undoes.
+#[tokio::test]
+async fn an_entity_that_somebody_registers_at_the_same_moment_survives_a_roll_back() {
+    let store = TestStore::postgres().await;
+    store
+        .sql(
+            "INSERT INTO entities (id, kind, metadata, tenant_id) VALUES ('e-1', 'Group', '{\"name\": \"team\"}', 'acme')",
+        )
+        .await;
+    let id = store.trigger("ledger").await;
+    store.sql(&format!("INSERT INTO entity_owners (entity_id, onboarding_id) VALUES ('e-1', '{id}')")).await;
+    let onboarding = Target { id: id.clone(), seen: None };
+    store.submit(Command::RollBack { onboarding, elsewhere: Elsewhere::Leave }).await.expect("it rolls back");
+    let back = store.claim_one().await;
+    // As registering does: the entity is locked by its update, then owned.
+    let other = Stranger::who_did(
+        &store,
+        "UPDATE entities SET updated_at = now() WHERE id = 'e-1'; \
+         INSERT INTO entity_owners (entity_id, onboarding_id) VALUES ('e-1', 'another')",
+    )
+    .await;
+    let undoing = store.record(&back, StepOutcome::RolledBack { writes: vec![Write::Unregister] });
+    let committing = async {
+        eventually("the roll-back waits for the other", PATIENCE, async || {
+            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            (store.cell(waiting).await != "0").then_some(())
+        })
+        .await;
+        other.commits().await;
+    };
+    let (undone, ()) = tokio::join!(undoing, committing);
+    assert_eq!(undone, Ok(Recorded::Released));
+    assert_eq!(store.cell("SELECT count(*) FROM entities WHERE id = 'e-1'").await, "1");
+}
