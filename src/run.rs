@@ -1,7 +1,8 @@
 //! The composition root: opens, wires, and owns shutdown. One [`CancellationToken`], one [`TaskTracker`] a process.
 
 use std::{
-    fs::File, future::Future, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration,
+    fs::File, future::Future, io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -12,7 +13,7 @@ use crate::{
     clock,
     config::{Engine as EngineConfig, Upstreams},
     demo,
-    domain::id::WorkerId,
+    domain::{id::WorkerId, text::SafeText},
     engine::{Access, Engine, store::Store},
     http,
     metrics::{
@@ -122,10 +123,10 @@ pub fn migrate(settings: &Settings) -> anyhow::Result<ExitCode> {
         }
         let applied = store::migrate(settings.database()?).await?;
         match applied.as_slice() {
-            [] => println!("the schema is up to date"),
+            [] => say("the schema is up to date")?,
             applied => {
                 for migration in applied {
-                    println!("applied migration {} {}", migration.version, migration.name);
+                    say(&format!("applied migration {} {}", migration.version, migration.name))?;
                 }
             }
         }
@@ -157,7 +158,11 @@ pub fn worker(settings: &Settings, listen: SocketAddr, name: Option<String>) -> 
             token: settings.token.clone(),
         };
         let address = process.start(&tracker, &shutdown).await?;
-        println!("worker {worker} listens on http://{address} (intake /onboardings, /metrics, /healthz)");
+        let worker = SafeText::new(worker.as_str());
+        // A service goes on when nobody reads what it says.
+        let _ = say(&format!(
+            "worker {worker} listens on http://{address} (intake /onboardings, /metrics, /healthz)"
+        ));
         stopped().await?;
         tracing::info!("stopping: finishing the steps in hand");
         shutdown.cancel();
@@ -175,7 +180,7 @@ pub fn upstreams(settings: &Settings, listen: SocketAddr, plan: &demo::Plan) -> 
     log(settings.log.as_deref(), Quiet::Never)?;
     runtime()?.block_on(async {
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        println!("{}", demo::only_upstreams(plan, listen, &tracker, &shutdown).await?);
+        let _ = say(&demo::only_upstreams(plan, listen, &tracker, &shutdown).await?);
         stopped().await?;
         shutdown.cancel();
         tracker.close();
@@ -203,7 +208,7 @@ pub fn demo(settings: &Settings, plan: &demo::Plan, look: &Look) -> anyhow::Resu
         let worth = running.stop().await;
         let exit = shown?;
         if exit == tui::Exit::Asked {
-            println!("{worth}");
+            say(&worth)?;
         }
         Ok(ExitCode::from(exit.code()))
     })
@@ -303,6 +308,11 @@ fn session(
         cancel: cancel.clone(),
         tracker: tracker.clone(),
     }
+}
+
+/// Prints a line; unlike `println!` it answers an error, not a panic, where standard output is closed.
+fn say(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{line}")
 }
 
 fn runtime() -> anyhow::Result<Runtime> {

@@ -11,7 +11,13 @@ mod output;
 mod settings;
 mod status;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -132,6 +138,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli) {
         Ok(code) => code,
+        // Whoever read us has read enough: `redrive onboardings list | head -1`.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // The chain from what was being done to why it failed, each part once.
             let mut text = error.to_string();
@@ -141,10 +149,15 @@ pub fn main() -> ExitCode {
                     text.push_str(&cause);
                 }
             }
-            eprintln!("redrive: {}", SafeText::new(&text));
+            // Nobody may be listening there either.
+            let _ = writeln!(io::stderr(), "redrive: {}", SafeText::new(&text));
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {

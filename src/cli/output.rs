@@ -6,15 +6,29 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use crate::domain::text::SafeText;
+use crate::domain::text::{SafeText, is_hostile};
 
-/// Prints `value` as JSON.
+/// Prints `value` as JSON. Ids in it are raw, because actions use them: what of them could act on a terminal is written
+/// in JSON's own escapes, which every reader takes back.
 ///
 /// # Errors
 /// When standard output is closed.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
-    print(&text)
+    print(&escaped(&text))
+}
+
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Line ends between the values are JSON's own; inside of strings they are escaped already.
+        if c == '\u{7f}' || (!c.is_ascii() && is_hostile(c)) {
+            text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// Prints rows under a heading, columns aligned; the last column is not padded.
@@ -65,4 +79,18 @@ pub(super) fn time(at: Option<DateTime<Utc>>) -> String {
 /// The word, or a dash.
 pub(super) fn or_dash<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_carries_hostile_ids_without_showing_them_and_brings_them_back() {
+        let id = "a\u{202e}b\u{e0041}\u{7f}\u{9b}é😀";
+        let text = escaped(&serde_json::to_string(id).unwrap());
+        assert!(!text.contains(is_hostile), "{text}");
+        assert!(text.contains("é😀"), "{text}");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), id);
+    }
 }

@@ -56,6 +56,14 @@ pub enum DemoError {
     /// No temporary folder, or no port.
     #[error("cannot set up the demo: {0}")]
     Setup(#[from] std::io::Error),
+    /// The stand-ins' address is taken, or not ours.
+    #[error("cannot listen on {address}: {why}; choose another with --listen ADDR")]
+    Listen {
+        /// Asked for.
+        address: SocketAddr,
+        /// The system's reason.
+        why: std::io::Error,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] crate::engine::store::StoreError),
@@ -166,7 +174,9 @@ pub async fn only_upstreams(
     shutdown: &CancellationToken,
 ) -> Result<String, DemoError> {
     let options = upstreams::Options { seed: plan.seed, ..upstreams::Options::default() };
-    let stand_ins = upstreams::Upstreams::start(listen, options, tracker, shutdown.clone()).await?;
+    let stand_ins = upstreams::Upstreams::start(listen, options, tracker, shutdown.clone())
+        .await
+        .map_err(|why| DemoError::Listen { address: listen, why })?;
     let at = stand_ins.addr;
     let mut said = format!(
         "stand-ins listen on {at}; point workers at them with\n  \

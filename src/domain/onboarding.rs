@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{id::StateName, word::words};
+use super::{id::StateName, mask, word::words};
 
 words!(
     /// `onboarding_history.status`: the words other services know. Everything finer is a [`Phase`].
@@ -240,7 +240,7 @@ impl Request {
     /// # Errors
     /// [`InvalidRequest::RepoUrl`] when the URL is not `https://HOST/OWNER/NAME`.
     pub fn repository(&self) -> Result<(&str, &str), InvalidRequest> {
-        let bad = |why| InvalidRequest::RepoUrl { url: self.repo_url.clone(), why };
+        let bad = |why| InvalidRequest::RepoUrl { url: mask::secrets(&self.repo_url), why };
         if self.repo_url.len() > 2_000 {
             return Err(InvalidRequest::RepoUrl { url: "(over 2,000 bytes)".to_owned(), why: "is too long" });
         }

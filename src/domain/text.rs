@@ -112,6 +112,11 @@ fn code_point(c: char) -> String {
     format!("<U+{:04X}>", u32::from(c))
 }
 
+/// Whether `c` may not reach a terminal as it is.
+pub fn is_hostile(c: char) -> bool {
+    escape(c).is_some()
+}
+
 /// How a character that may not reach a terminal is written out; `None` for all others.
 fn escape(c: char) -> Option<String> {
     Some(match c {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
+    extract::{
+        Path, State,
+        rejection::{BytesRejection, PathRejection},
+    },
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -83,8 +86,9 @@ pub(super) async fn trigger(
 
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
+    let Path(id) = id.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
     let query = Query { detail: Some(Detail::Onboarding(OnboardingId(id))), ..Query::default() };
     let board = service.engine.reader().read(&query).await.map_err(|e| refusal_problem(&e.into()))?;
     let Some(Page::Onboarding(page)) = board.page else {

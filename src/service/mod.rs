@@ -4,7 +4,12 @@ mod intake;
 mod problem;
 pub mod process;
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::{Future, IntoFuture as _},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -14,12 +19,17 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 
-use crate::engine::{Engine, observer::Observer};
+use crate::{
+    clock,
+    engine::{Engine, observer::Observer},
+};
 
 pub use problem::Problem;
 
+/// How long requests in hand may take to finish once the service stops; a caller who sends nothing more is not waited for.
+const GRACE: Duration = Duration::from_secs(10);
 /// Bodies over this many bytes are refused.
 const MAX_BODY: usize = 64 * 1_024;
 
@@ -69,7 +79,7 @@ impl Service {
         TcpListener::bind(address).await.map_err(|why| ServiceError::Listen { address, why })
     }
 
-    /// Serves until `shutdown`, then lets requests in hand finish.
+    /// Serves until `shutdown`, then lets requests in hand finish, but not for ever.
     ///
     /// # Errors
     /// When the listener fails.
@@ -78,7 +88,24 @@ impl Service {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await
+        let stopping = Arc::new(Notify::new());
+        let told = Arc::clone(&stopping);
+        let shutdown = async move {
+            shutdown.await;
+            told.notify_one();
+        };
+        let serving = axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).into_future();
+        let patience = async {
+            stopping.notified().await;
+            clock::sleep(GRACE).await;
+        };
+        tokio::select! {
+            served = serving => served,
+            () = patience => {
+                tracing::warn!("callers who had not finished their requests are cut off");
+                Ok(())
+            }
+        }
     }
 
     fn router(self: Arc<Self>) -> Router {
@@ -92,6 +119,11 @@ impl Service {
             .route("/healthz", get(healthz))
             .fallback(|| async {
                 Problem::new(StatusCode::NOT_FOUND, "no such path: try /onboardings, /metrics or /healthz")
+            })
+            .method_not_allowed_fallback(|| async {
+                let detail =
+                    "no such method here: POST /onboardings, GET /onboardings/{id}, /metrics or /healthz";
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
             })
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .with_state(self)

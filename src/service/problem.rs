@@ -64,8 +64,12 @@ pub(super) async fn require_token(
         return next.run(request).await;
     };
     let sent = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    match sent.and_then(|v| v.strip_prefix("Bearer ")) {
-        Some(sent) if same(sent.as_bytes(), token.as_bytes()) => next.run(request).await,
+    match sent.and_then(|v| v.split_once(' ')) {
+        Some((scheme, sent))
+            if scheme.eq_ignore_ascii_case("bearer") && same(sent.as_bytes(), token.as_bytes()) =>
+        {
+            next.run(request).await
+        }
         _ => {
             let detail = "send the token of this worker as `Authorization: Bearer …`";
             let mut response = Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();

@@ -1,6 +1,9 @@
 //! The twins without a terminal: what they answer, their exit codes, and what bad input is told.
 
-use crate::support::{program::run, stores::TestStore};
+use crate::support::{
+    program::{redrive, run},
+    stores::TestStore,
+};
 
 async fn fresh() -> (TestStore, String) {
     let store = TestStore::sqlite().await;
@@ -229,4 +232,58 @@ fn a_config_file_is_refused_with_the_place_of_its_error() {
     let (code, _, err) = run(&["status", "--config", path.to_str().unwrap()]);
     assert_eq!(code, 1);
     assert!(err.contains("leese") && err.contains("line 2"), "{err}");
+}
+
+#[test]
+fn credentials_in_a_repository_url_are_refused_without_being_repeated() {
+    let url = "https://ana:s3cret@github.com/acme/payments";
+    let args = ["onboardings", "trigger", "--tenant", "acme", "--repo-url", url];
+    let (code, _, err) = run(&[&args[..], &["--database-url", "sqlite::memory:"]].concat());
+    assert_eq!(code, 1);
+    assert!(err.contains("repoUrl") && !err.contains("s3cret"), "{err}");
+}
+
+#[test]
+fn a_reader_who_has_read_enough_is_no_failure_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("new.db").display());
+    for args in [&["migrate"][..], &["onboardings", "list", "--json"]] {
+        let mut command = redrive(&[args, &["--database-url", &url]].concat());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let out = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&out.stderr), "", "{args:?}");
+        assert_eq!(out.status.code(), Some(0), "{args:?}");
+    }
+}
+
+#[test]
+fn stand_ins_whose_address_is_taken_say_which_and_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, _, err) = run(&["demo", "--only", "upstreams", "--listen", &address]);
+    assert_eq!(code, 1);
+    assert!(err.contains(&address) && err.contains("--listen"), "{err}");
+}
+
+#[tokio::test]
+async fn rows_that_hold_words_for_numbers_are_listed_all_the_same() {
+    let (store, url) = fresh().await;
+    store
+        .sql(
+            "INSERT INTO onboarding_history (id, tenant_id, repo_url, fingerprint, status, attempt, version, workflow_version) \
+             VALUES ('odd', 'acme', 'https://github.com/acme/odd', 'f', 'failed', 'x', 'y', 'z'); \
+             INSERT INTO idempotency_keys (key, request_hash, status, response_code) VALUES ('odd', 'h', 'COMPLETED', 'abc')",
+        )
+        .await;
+    for args in [
+        &["onboardings", "list"][..],
+        &["onboardings", "show", "odd"],
+        &["onboardings", "rollback", "odd", "--dry-run"],
+        &["keys", "show", "odd"],
+        &["status"],
+    ] {
+        let (code, _, err) = run(&[args, &["--database-url", &url]].concat());
+        assert_eq!(code, 0, "{args:?}: {err}");
+    }
 }

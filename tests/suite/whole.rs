@@ -196,6 +196,45 @@ async fn a_worker_that_is_asked_to_stop_says_goodbye(store: &TestStore) {
     assert_eq!(place.twin(&["status"])["workers"], json!([]));
 }
 
+async fn a_caller_that_never_finishes_its_request_does_not_keep_a_worker_from_stopping(store: &TestStore) {
+    use std::io::{Read as _, Write as _};
+    let place = Place::open(&store.url);
+    let mut worker = place.worker("one");
+    let mut stalled = std::net::TcpStream::connect(worker.base().trim_start_matches("http://")).unwrap();
+    stalled
+        .write_all(
+            b"POST /onboardings HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n",
+        )
+        .unwrap();
+    // Its request is in hand once the worker asks for the body, which never comes.
+    let mut asked = [0; 12];
+    stalled.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100");
+    worker.signal("TERM");
+    assert_eq!(worker.wait(PATIENCE), Some(0));
+}
+
+async fn every_refusal_of_the_intake_is_a_problem_document(store: &TestStore) {
+    let place = Place::open(&store.url);
+    let worker = place.worker("one");
+    let at = |path: &str| format!("{}{path}", worker.base());
+    for (asked, status) in [
+        (place.client.get(at("/onboardings/%FF")), 400),
+        (place.client.get(at("/onboardings/nobody")), 404),
+        (place.client.get(at("/nowhere")), 404),
+        (place.client.get(at("/onboardings")), 405),
+        (place.client.delete(at("/metrics")), 405),
+        (place.client.post(at("/onboardings")).body("["), 400),
+        (place.client.post(at("/onboardings")).body("x".repeat(100_000)), 413),
+    ] {
+        let answer = asked.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{}", answer.url());
+        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{}", answer.url());
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["status"], status);
+    }
+}
+
 /// Each on both databases.
 macro_rules! on_both {
     ($($test:ident),+ $(,)?) => {
@@ -219,4 +258,6 @@ on_both! {
     onboardings_that_failed_in_an_outage_resume_from_there_and_replay,
     rows_of_others_are_shown_resumed_and_rolled_back,
     a_worker_that_is_asked_to_stop_says_goodbye,
+    a_caller_that_never_finishes_its_request_does_not_keep_a_worker_from_stopping,
+    every_refusal_of_the_intake_is_a_problem_document,
 }
