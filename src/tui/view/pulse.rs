@@ -7,7 +7,7 @@
 //! ├ onboardings ─────┐┌ failed keys ─────┐┌ dead letters ─────┤ 5 or 6 rows
 //! ```
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use ratatui::{
     buffer::Buffer,
     layout::{Constraint, Layout, Rect},
@@ -159,7 +159,14 @@ fn draw_chart(model: &Model, buffer: &mut Buffer, area: Rect) {
         .map(|p| (p.at, p.first.map(|first| (first, p.retries.unwrap_or_default()))))
         .collect();
     let now = points.last().map_or(model.now, |(at, _)| *at);
-    Chart { points: &points, now, range: TimeDelta::minutes(15), look: model.look }.draw(buffer, inner);
+    Chart { points: &points, now, range: range(&points, now), look: model.look }.draw(buffer, inner);
+}
+
+/// The shortest of a few ranges that shows everything known, so that a storm of two minutes is not four columns wide.
+fn range(points: &[Point], now: DateTime<Utc>) -> TimeDelta {
+    let known = points.first().map_or(TimeDelta::zero(), |(at, _)| now - *at);
+    let ranges = [1, 2, 5].map(TimeDelta::minutes);
+    ranges.into_iter().find(|range| known <= *range).unwrap_or(TimeDelta::minutes(15))
 }
 
 fn draw_circuits(model: &Model, buffer: &mut Buffer, area: Rect) {
