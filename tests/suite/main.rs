@@ -1,4 +1,5 @@
 //! The specification. One binary, so that it links once.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod engine;
 mod entities;
