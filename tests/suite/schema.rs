@@ -1,10 +1,7 @@
 //! The tables: the same on both dialects, whole for services that know only the listed columns, and checked when a
 //! database is opened.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use redrive::{
     engine::{
@@ -300,7 +297,7 @@ async fn a_refused_port_is_said_at_once_and_without_the_password() {
     let port = free.local_addr().expect("an address").port();
     drop(free);
     let url = format!("postgres://u:hunter2@127.0.0.1:{port}/x");
-    let began = Instant::now();
+    let began = redrive::clock::instant();
     let error = open(&url, OpenOptions::default()).await.expect_err("nobody listens").to_string();
     assert!(began.elapsed() < Duration::from_secs(2));
     assert!(error.contains("refused") && error.contains(&port.to_string()), "{error}");
