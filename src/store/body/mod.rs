@@ -99,6 +99,7 @@ impl Handle {
 
     async fn begin(&self) -> Result<Tx, Fail> {
         let pool = self.write.as_ref().ok_or(Fail::Store(StoreError::ReadOnly))?;
+        self.wake.still_there(&self.label)?;
         let mut inner = pool.begin_with(BEGIN_WRITE).await?;
         let now = self.now(&mut inner).await?;
         Ok(Tx::new(inner, now, self.cool_down))
@@ -218,6 +219,7 @@ impl Store for Handle {
 #[async_trait]
 impl Reader for Handle {
     async fn read(&self, query: &Query) -> Result<Board, StoreError> {
+        self.wake.still_there(&self.label)?;
         let looked = async {
             let (mut tx, now) = self.look().await?;
             read::board(&mut tx, now, query).await

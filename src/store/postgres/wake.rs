@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{PgPool, postgres::PgListener};
 use tokio::{sync::Notify, task::JoinSet};
 
-use crate::clock;
+use crate::{clock, engine::store::StoreError};
 
 const CHANNEL: &str = "redrive_work";
 /// At most twenty a second.
@@ -35,6 +35,12 @@ impl Wake {
     /// One that hears nothing: who only reads does not wait for work.
     pub(super) fn deaf() -> Self {
         Self { here: Arc::default(), telling: Arc::default(), _tasks: JoinSet::new() }
+    }
+
+    /// The server says itself when the database is not.
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "SQLite's is asked by the same name")]
+    pub(super) fn still_there(&self, _label: &str) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// Work came, from this process.

@@ -1,12 +1,13 @@
 //! Differs by necessity: nobody tells an SQLite reader that another process wrote, so `PRAGMA data_version` is asked,
-//! and only while somebody waits.
+//! and only while somebody waits. Nor does anybody tell that the file is gone: what was opened lives on, unseen by all
+//! others, so the name is looked up before it is read or written.
 
-use std::time::Duration;
+use std::{io, os::unix::fs::MetadataExt as _, time::Duration};
 
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{Mutex, Notify};
 
-use crate::clock;
+use crate::{clock, engine::store::StoreError};
 
 /// How often the file is asked. A tenth of a second is soon enough for a person.
 const EVERY: Duration = Duration::from_millis(50);
@@ -15,6 +16,8 @@ pub(super) struct Wake {
     here: Notify,
     probe: Mutex<Probe>,
     connect: SqliteConnectOptions,
+    /// Device and number of the file that was opened.
+    file: Option<(u64, u64)>,
 }
 
 #[derive(Default)]
@@ -25,7 +28,22 @@ struct Probe {
 
 impl Wake {
     pub(super) fn new(connect: SqliteConnectOptions) -> Self {
-        Self { here: Notify::new(), probe: Mutex::default(), connect }
+        let file = identity(&connect).ok();
+        Self { here: Notify::new(), probe: Mutex::default(), connect, file }
+    }
+
+    /// Whether the database is still the one that was opened.
+    pub(super) fn still_there(&self, label: &str) -> Result<(), StoreError> {
+        let path = self.connect.get_filename().display();
+        let why = match identity(&self.connect) {
+            Ok(now) if self.file.is_none_or(|opened| opened == now) => return Ok(()),
+            Ok(_) => format!("the file {path} was replaced since it was opened; start redrive again"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                format!("there is no file {path} any more")
+            }
+            Err(error) => format!("the file {path} cannot be looked up: {error}"),
+        };
+        Err(StoreError::Unreachable { database: label.to_owned(), why })
     }
 
     /// Work came, from this process.
@@ -65,4 +83,8 @@ impl Wake {
             }
         }
     }
+}
+
+fn identity(connect: &SqliteConnectOptions) -> io::Result<(u64, u64)> {
+    connect.get_filename().metadata().map(|file| (file.dev(), file.ino()))
 }
