@@ -10,6 +10,7 @@ mod laws;
 mod metrics;
 mod schema;
 mod support;
+mod terminal;
 mod tui;
 mod upstreams;
 mod whole;

@@ -1,86 +1,15 @@
 //! The whole program in its own processes: stand-ins, workers and twins, on both databases.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{daemon::Daemon, program, stores::TestStore, wait::eventually};
-
-const PATIENCE: Duration = Duration::from_secs(40);
-
-/// Stand-ins and a database; workers as a test asks for them.
-struct Place {
-    url: String,
-    upstreams: Daemon,
-    client: redrive::http::Client,
-}
-
-impl Place {
-    fn open(url: &str) -> Self {
-        let upstreams = Daemon::start(
-            &["demo", "--only", "upstreams", "--listen", "127.0.0.1:0"],
-            &[("REDRIVE_LOG", "warn")],
-            "_faults",
-        );
-        let client = redrive::http::client(Duration::from_secs(5)).unwrap();
-        Self { url: url.to_owned(), upstreams, client }
-    }
-
-    fn worker(&self, name: &str) -> Daemon {
-        self.worker_with(name, "1s", "0.05")
-    }
-
-    fn worker_with(&self, name: &str, lease: &str, time_factor: &str) -> Daemon {
-        let base = self.upstreams.base();
-        let at = |path: &str| format!("{base}/{path}");
-        Daemon::start(
-            &["worker", "--listen", "127.0.0.1:0", "--name", name, "--database-url", &self.url],
-            &[
-                ("REDRIVE_GITHUB_URL", &at("github")),
-                ("REDRIVE_TFC_URL", &at("tfc")),
-                ("REDRIVE_NOTIFY_URL", &at("notify")),
-                ("REDRIVE_CALLBACK_URL", &at("callback")),
-                ("REDRIVE_LEASE", lease),
-                ("REDRIVE_TIME_FACTOR", time_factor),
-                ("REDRIVE_LOG", "error"),
-            ],
-            "listens on",
-        )
-    }
-
-    async fn trouble(&self, troubles: Value) {
-        let url = format!("{}/_faults", self.upstreams.base());
-        let answer = self.client.put(url).json(&troubles).send().await.unwrap();
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
-    }
-
-    async fn ledger(&self) -> Value {
-        let url = format!("{}/_ledger", self.upstreams.base());
-        self.client.get(url).send().await.unwrap().json().await.unwrap()
-    }
-
-    /// Runs a twin with `--json` and reads its answer.
-    fn twin(&self, args: &[&str]) -> Value {
-        let (code, out, err) = program::run(&[args, &["--json", "--database-url", &self.url]].concat());
-        assert_eq!(code, 0, "{args:?}: {err}");
-        serde_json::from_str(&out).unwrap()
-    }
-
-    fn trigger(&self, repo: &str) -> String {
-        let url = format!("https://github.com/acme/{repo}");
-        let args =
-            ["onboardings", "trigger", "--tenant", "acme", "--repo-url", &url, "--workspace-id", "ws-a1b2c3"];
-        self.twin(&args)["triggered"]["onboardingId"].as_str().unwrap().to_owned()
-    }
-
-    async fn until(&self, id: &str, phase: &str) -> Value {
-        eventually(&format!("{id} is {phase}"), PATIENCE, async || {
-            let page = self.twin(&["onboardings", "show", id]);
-            (page["row"]["phase"] == phase).then_some(page)
-        })
-        .await
-    }
-}
+use crate::support::{
+    place::{PATIENCE, Place},
+    program,
+    stores::TestStore,
+    wait::eventually,
+};
 
 /// Hooks standing on the repository.
 fn hooks(ledger: &Value, repo: &str) -> usize {

@@ -8,6 +8,7 @@
 
 pub(crate) mod daemon;
 pub(crate) mod leash;
+pub(crate) mod place;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod prometheus;

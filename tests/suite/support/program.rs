@@ -8,7 +8,7 @@ use std::{
 use super::pty::Terminal;
 
 /// The binary under test.
-const REDRIVE: &str = env!("CARGO_BIN_EXE_redrive");
+pub(crate) const REDRIVE: &str = env!("CARGO_BIN_EXE_redrive");
 
 impl Terminal {
     /// Starts `redrive ARGS` in a terminal of `cols` × `rows`.
