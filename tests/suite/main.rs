@@ -7,6 +7,7 @@ mod floors;
 mod harness;
 mod headless;
 mod laws;
+mod live;
 mod metrics;
 mod schema;
 mod support;
