@@ -30,6 +30,9 @@ use crate::{
     tui,
 };
 
+/// The exit code of a process that SIGTERM ended.
+const STOPPED: u8 = 143;
+
 /// What every command needs to know about its surroundings: gathered by `cli`.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -196,7 +199,15 @@ pub fn upstreams(settings: &Settings, listen: SocketAddr, plan: &demo::Plan) -> 
 pub fn demo(settings: &Settings, plan: &demo::Plan, look: &Look) -> anyhow::Result<ExitCode> {
     log(settings.log.as_deref(), Quiet::Always)?;
     runtime()?.block_on(async {
-        let running = demo::start(plan).await?;
+        // Asked to stop before there is a dashboard to ask, it leaves nothing behind either.
+        let running = tokio::select! {
+            biased;
+            asked = stopped() => {
+                asked?;
+                return Ok(ExitCode::from(STOPPED));
+            }
+            started = demo::start(plan) => started?,
+        };
         let feed = &running.feed;
         let engine = match settings.read_only {
             true => running.engine.clone().read_only(),

@@ -6,6 +6,7 @@ use std::{
     cell::Cell,
     future::Future,
     io::{self, Stdout, Write as _},
+    mem::ManuallyDrop,
     panic,
     pin::Pin,
     process::{Command, Stdio},
@@ -32,7 +33,9 @@ use super::msg::{Key, Msg};
 
 /// The screen while it is ours; given back when dropped.
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Never dropped at the end: its own drop complains on standard error, and panics where that is the terminal which
+    /// is gone. What it would undo is undone here.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
 }
 
 impl Screen {
@@ -40,7 +43,7 @@ impl Screen {
     pub(super) fn enter() -> io::Result<Self> {
         take()?;
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).inspect_err(|_| give_back())?;
-        Ok(Self { terminal })
+        Ok(Self { terminal: ManuallyDrop::new(terminal) })
     }
 
     /// Columns and rows.
@@ -61,7 +64,7 @@ impl Screen {
     /// the events that the loop is reading.
     pub(super) fn repaint(&mut self) -> io::Result<()> {
         execute!(io::stdout(), Clear(ClearType::All))?;
-        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        *self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         Ok(())
     }
 

@@ -287,3 +287,19 @@ async fn rows_that_hold_words_for_numbers_are_listed_all_the_same() {
         assert_eq!(code, 0, "{args:?}: {err}");
     }
 }
+
+#[test]
+fn a_demo_that_is_stopped_before_its_screen_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = || std::fs::read_dir(folder.path()).unwrap().count();
+    let mut child = redrive(&["demo"]).env("TMPDIR", folder.path()).spawn().unwrap();
+    let began = std::time::Instant::now();
+    while left() == 0 && child.try_wait().unwrap().is_none() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "it makes its folder");
+        std::thread::yield_now();
+    }
+    let killed = std::process::Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    child.wait().unwrap();
+    assert_eq!(left(), 0);
+}
