@@ -3,7 +3,7 @@
 //! Changed only by `update`; read by `view`. No clock, no I/O: `now` came with a message.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -314,6 +314,11 @@ impl Model {
         self.lists.entry(self.list_place() as u8).or_default()
     }
 
+    /// Takes the marks off `ids`, on whatever list they are.
+    pub fn unmark(&mut self, ids: &HashSet<&str>) {
+        self.lists.values_mut().for_each(|list| list.marks.retain(|id, _| !ids.contains(id.as_str())));
+    }
+
     /// Forgets the letters' cursor, marks and filter: another group is shown.
     pub fn forget_letters(&mut self) {
         self.lists.remove(&(Place::Letters as u8));
@@ -417,7 +422,7 @@ impl Model {
 
     /// Shows a message for a while.
     pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
-        let seconds = if tone == Tone::Bad { 30 } else { 10 };
+        let seconds = if tone == Tone::Bad { 30 } else { 6 };
         self.toast = Some(Toast { tone, text: text.into(), until: self.now + TimeDelta::seconds(seconds) });
     }
 

@@ -17,7 +17,7 @@ use crate::{
         dialog::Dialog,
         model::{Model, Place, Tone},
         msg::{Effect, Wish},
-        widget::text::plural,
+        widget::text::{fit, plural},
     },
 };
 
@@ -161,8 +161,12 @@ fn replay_groups(model: &Model) -> Result<(Wish, String), &'static str> {
     let cursor = model.list().cursor.clone().ok_or("there is no dead letter")?;
     let groups = model.groups();
     let group = groups.iter().find(|group| group.fingerprint == cursor).ok_or("there is no dead letter")?;
-    let error = crate::domain::mask::secrets(group.error.as_str());
-    Ok((Wish::ReplayGroups(vec![cursor]), format!("every open dead letter of the group: {error}")))
+    // The fingerprint says which; the error is only there to recognize it.
+    let error = fit(&crate::domain::mask::secrets(group.error.as_str()), 120);
+    Ok((
+        Wish::ReplayGroups(vec![cursor.clone()]),
+        format!("every open dead letter of group {}: {error}", shown(&cursor)),
+    ))
 }
 
 fn replay_letters(model: &Model) -> Result<(Wish, String), &'static str> {

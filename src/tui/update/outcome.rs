@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::action::shown;
 use crate::{
     domain::action::ActionKind,
     engine::{
@@ -11,7 +12,7 @@ use crate::{
     tui::{
         dialog::{Dialog, Stage},
         model::{Model, Tone},
-        msg::{Effect, Ticket},
+        msg::{Effect, Ticket, Wish},
         widget::text::{number, plural},
     },
 };
@@ -31,8 +32,12 @@ pub(super) fn done(model: &mut Model, ticket: Ticket, result: Result<Receipt, Re
             }
             // What the receipt does not name is not pending either.
             model.pending.retain(|_, pending| pending.ticket != ticket || pending.done_at.is_some());
-            let told: HashSet<&str> = receipt.outcomes.iter().map(|outcome| outcome.id.as_str()).collect();
-            model.list_mut().marks.retain(|id, _| !told.contains(id.as_str()));
+            let mut told: HashSet<&str> =
+                receipt.outcomes.iter().map(|outcome| outcome.id.as_str()).collect();
+            if let Wish::ReplayGroups(groups) = &dialog.wish {
+                told.extend(groups.iter().map(String::as_str));
+            }
+            model.unmark(&told);
             let tone = if receipt.applied() == receipt.outcomes.len() { Tone::Good } else { Tone::Note };
             model.say(tone, sentence(&receipt));
         }
@@ -63,7 +68,10 @@ fn sentence(receipt: &Receipt) -> String {
     let did = match receipt.kind {
         ActionKind::Trigger => "onboarding triggered".to_owned(),
         ActionKind::Resume => format!("{} {} resumed", number(applied as i64), plural(applied, "onboarding")),
-        ActionKind::RollBack if applied == 1 => "roll-back begun".to_owned(),
+        ActionKind::RollBack if applied == 1 => {
+            let id = receipt.outcomes.first().map(|outcome| shown(&outcome.id)).unwrap_or_default();
+            format!("roll-back of {id} begun")
+        }
         ActionKind::RollBack => "no roll-back begun".to_owned(),
         ActionKind::Replay => {
             format!("replay of {} {} begun", number(applied as i64), plural(applied, "letter"))

@@ -112,19 +112,22 @@ fn state_lines(
         spans.push(Span::styled(format!(" {}", clock(first.started_at, model.database_now())), look.dim()));
         let ended = newest.ended_at.unwrap_or_else(|| model.database_now());
         spans.push(Span::styled(format!("  {:>6}", span(ended - first.started_at)), look.dim()));
-        if attempts.len() > 1 {
-            spans.push(Span::styled(
-                format!("  {} {}", attempts.len(), plural(attempts.len(), "attempt")),
-                look.warn(),
-            ));
+        let spent = attempts.iter().filter(|attempt| !was_free(attempt)).count();
+        if spent > 1 {
+            spans.push(Span::styled(format!("  {spent} attempts"), look.warn()));
         }
     }
     lines.push(Line::from(spans));
     // An attempt that simply worked says nothing the state's line does not.
     let telling =
         |attempt: &&&AttemptRow| attempts.len() > 1 || attempt.outcome != Some(AttemptOutcome::Succeeded);
-    for attempt in attempts.iter().filter(telling) {
-        attempt_lines(model, attempt, columns, lines);
+    let telling: Vec<&AttemptRow> = attempts.iter().filter(telling).copied().collect();
+    // Waiting for a circuit costs no attempt and repeats: each run of it is told once, by its newest.
+    for run in telling.chunk_by(|a, b| a.outcome == Some(AttemptOutcome::Parked) && b.outcome == a.outcome) {
+        if run.len() > 1 {
+            lines.push(piece(format!("        parked {} times in a row, the last:", run.len()), look.dim()));
+        }
+        run.last().iter().for_each(|attempt| attempt_lines(model, attempt, columns, lines));
     }
     let subtasks: Vec<String> = page
         .subtasks
@@ -140,6 +143,11 @@ fn state_lines(
                 .map(|line| piece(format!("    {line}"), look.dim())),
         );
     }
+}
+
+/// Whether it ended without costing an attempt.
+fn was_free(attempt: &AttemptRow) -> bool {
+    matches!(attempt.outcome, Some(AttemptOutcome::Parked | AttemptOutcome::HandedBack))
 }
 
 /// One attempt: when, how it ended, its error, why it was or was not retried.
@@ -190,7 +198,14 @@ pub(super) fn attempt_lines(
     }
     let delay =
         attempt.delay_seconds.map(|seconds| chrono::TimeDelta::milliseconds((seconds * 1_000.0) as i64));
+    let is_word = |reason: &&String| !reason.contains(' ');
     match (&attempt.reason, delay) {
+        (Some(circuit), Some(delay)) if was_free(attempt) && is_word(&circuit) => {
+            indented(
+                format!("circuit {} is open: asked again in {}", phrase::id(circuit), span(delay)),
+                look.dim(),
+            );
+        }
         (Some(reason), Some(delay)) => {
             indented(format!("next in {}: {}", span(delay), phrase::id(reason)), look.dim())
         }

@@ -17,6 +17,7 @@ use ratatui::{
 use super::{frame, phrase};
 use crate::{
     domain::circuit::CircuitState,
+    engine::reader::CircuitRow,
     metrics::signals::{Signals, VerdictKind},
     tui::{
         keys,
@@ -177,12 +178,9 @@ fn draw_circuits(model: &Model, buffer: &mut Buffer, area: Rect) {
     rows.sort_by_key(|row| {
         (row.state == CircuitState::Closed && row.forced.is_none(), row.operation.clone())
     });
-    let name = rows
-        .iter()
-        .map(|row| width(row.operation.as_str()))
-        .max()
-        .unwrap_or_default()
-        .min(columns.saturating_sub(11));
+    let widest = |of: &dyn Fn(&CircuitRow) -> usize| rows.iter().map(|row| of(row)).max().unwrap_or_default();
+    let state = widest(&|row| width(phrase::circuit(row, model.look).0));
+    let name = widest(&|row| width(row.operation.as_str())).min(columns.saturating_sub(state + 2));
     let mut lines = Vec::new();
     for row in rows {
         let (state, style) = phrase::circuit(row, model.look);

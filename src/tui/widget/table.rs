@@ -168,7 +168,15 @@ impl Table<'_> {
                 }
             })
             .collect();
-        let mut widths: Vec<Option<usize>> = natural.into_iter().map(Some).collect();
+        // A column that says nothing on this screen gives its room to those that do, if it may leave at all.
+        let says = |index: usize| {
+            self.rows.iter().filter_map(|row| row.cells.get(index)).any(|cell| !cell.text.is_empty())
+        };
+        let mut widths: Vec<Option<usize>> = natural
+            .into_iter()
+            .enumerate()
+            .map(|(index, wide)| (self.columns[index].leaves == 0 || says(index)).then_some(wide))
+            .collect();
         let total = |widths: &[Option<usize>]| {
             let present = widths.iter().flatten();
             present.clone().sum::<usize>() + GAP * present.count().saturating_sub(1)

@@ -55,11 +55,30 @@ fn head(text: &str, columns: usize) -> String {
     text.graphemes(true).take_while(fits).collect()
 }
 
+/// Words that belong to the number before them.
+const UNITS: [&str; 7] = ["%", "s", "ms", "min", "h", "d", "UTC"];
+
+/// The words of `text` with the space behind each; a number keeps its unit.
+fn words(text: &str) -> Vec<&str> {
+    let (mut words, mut start) = (Vec::new(), 0);
+    for (space, _) in text.match_indices(' ') {
+        let end = space + 1;
+        let next = text[end..].split(' ').next().unwrap_or_default().trim_end_matches([',', '.', ';', ')']);
+        let counts = text[start..space].ends_with(|c: char| c.is_ascii_digit());
+        if !(counts && UNITS.contains(&next)) {
+            words.push(&text[start..end]);
+            start = end;
+        }
+    }
+    words.push(&text[start..]);
+    words
+}
+
 /// `text` in lines of at most `columns`, broken at spaces where it can be. Nothing is lost.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
     let (mut lines, mut line) = (Vec::new(), String::new());
-    for word in text.split_inclusive(' ') {
+    for word in words(text) {
         if width(&line) + width(word.trim_end()) <= columns {
             line.push_str(word);
             continue;
@@ -224,6 +243,7 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("abcdefghij k", 4), ["abcd", "efgh", "ij k"]);
         assert_eq!(wrap("", 4), [""]);
+        assert_eq!(wrap("budget 100 % left", 10), ["budget", "100 % left"]);
     }
 
     #[test]

@@ -4,13 +4,14 @@ use chrono::TimeDelta;
 use redrive::{
     domain::{
         action::ActionKind,
+        attempt::AttemptOutcome,
         onboarding::{Phase, State, Status},
     },
     engine::{
         Access,
         command::{Asker, Command, Elsewhere, LeftOut, Refusal, Submission},
         filter::{Field, Filter},
-        reader::{Detail, List, Query, ReplayRow, Rows},
+        reader::{AttemptRow, Detail, List, Query, ReplayRow, Rows},
         store::StoreError,
     },
     tui::{
@@ -556,4 +557,52 @@ fn nothing_is_asked_of_a_screen_that_is_too_small_to_be_read() {
     let mut story = storm();
     story.press("2").tell(Msg::Resize(59, 15)).press("U").see("redrive needs 60 columns and 15 rows");
     assert_eq!(story.asked(), []);
+}
+
+#[test]
+fn marks_come_off_when_their_action_is_done_wherever_the_operator_went_meanwhile() {
+    let mut story = storm();
+    story.press("4 Space Space R");
+    let previewed = plans::replay(3, 0);
+    preview(&mut story, previewed.clone());
+    story.press("y");
+    let (ticket, _) = submitted(&mut story);
+    story.press("2").tell(Msg::Done { ticket, result: Ok(plans::receipt(&previewed, 0)) });
+    story.press("4").not_see("marked");
+}
+
+#[test]
+fn waiting_for_a_circuit_is_told_once_and_counts_no_attempt() {
+    let mut story = storm();
+    story.press("2 j Enter").see("3 attempts");
+    let parked = |seq| AttemptRow {
+        seq,
+        state: State::ConfiguringSync.name(),
+        attempt: 4,
+        worker: "worker-a".into(),
+        started_at: worlds::noon(),
+        ended_at: Some(worlds::noon()),
+        outcome: Some(AttemptOutcome::Parked),
+        operation: None,
+        class: None,
+        error: None,
+        reason: Some("github.create_hook".to_owned()),
+        delay_seconds: Some(12.0),
+    };
+    story.world_with(|world| world.more_attempts.extend((10..13).map(parked)));
+    story
+        .see("3 attempts")
+        .see("parked 3 times in a row")
+        .see("circuit github.create_hook is open: asked again in 12 s");
+}
+
+#[test]
+fn a_dashboard_opened_lately_charts_what_it_knows_and_not_empty_minutes() {
+    let mut story = storm();
+    story.see("15 min ago");
+    story.world_with(|world| {
+        let chart = &mut world.signals.as_mut().unwrap().chart;
+        chart.drain(..chart.len() - 10);
+    });
+    story.see("1 min ago");
 }

@@ -54,6 +54,7 @@ pub(crate) struct World {
     pub(crate) error: Option<&'static str>,
     pub(crate) last_ok: Option<DateTime<Utc>>,
     pub(crate) number: u64,
+    pub(crate) more_attempts: Vec<AttemptRow>,
 }
 
 impl World {
@@ -147,7 +148,7 @@ impl World {
         };
         OnboardingPage {
             row: row.clone(),
-            attempts: attempts(),
+            attempts: attempts().into_iter().chain(self.more_attempts.clone()).collect(),
             subtasks: vec![
                 (State::Registering.name(), safe("entity:Component:payments"), before(70)),
                 (State::Registering.name(), safe("entity:Resource:payments-db"), before(70)),
@@ -461,6 +462,7 @@ pub(crate) fn empty() -> World {
         error: None,
         last_ok: Some(noon() - TimeDelta::milliseconds(300)),
         number: 1,
+        more_attempts: Vec::new(),
     }
 }
 
