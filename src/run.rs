@@ -160,12 +160,14 @@ pub fn worker(settings: &Settings, listen: SocketAddr, name: Option<String>) -> 
             listen,
             token: settings.token.clone(),
         };
+        let database = format!("database: {}", process.engine.reader().label());
         let address = process.start(&tracker, &shutdown).await?;
         let worker = SafeText::new(worker.as_str());
         // A service goes on when nobody reads what it says.
         let _ = say(&format!(
             "worker {worker} listens on http://{address} (intake /onboardings, /metrics, /healthz)"
         ));
+        let _ = say(&format!("{}\n{}", database, talks_to(&settings.upstreams)));
         stopped().await?;
         tracing::info!("stopping: finishing the steps in hand");
         shutdown.cancel();
@@ -324,6 +326,20 @@ fn session(
 /// Prints a line; unlike `println!` it answers an error, not a panic, where standard output is closed.
 fn say(line: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{line}")
+}
+
+/// Whom a worker's pipeline talks to, so that nobody starts one against the wrong side by omission.
+fn talks_to(upstreams: &Upstreams) -> String {
+    let with = |token: &str| if token.is_empty() { "without a token" } else { "with a token" };
+    format!(
+        "upstreams: GitHub {} {}, Terraform Cloud {} {}, announcements {}, hooks call back {}",
+        upstreams.github_url,
+        with(&upstreams.github_token),
+        upstreams.tfc_url,
+        with(&upstreams.tfc_token),
+        upstreams.notify_url.as_deref().unwrap_or("nowhere"),
+        upstreams.callback_url,
+    )
 }
 
 fn runtime() -> anyhow::Result<Runtime> {

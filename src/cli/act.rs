@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// Targets that a plan in words names one by one.
+const MOST_LINES: usize = 50;
+
 /// Flags of every acting twin.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Acting {
@@ -44,7 +47,8 @@ pub(super) fn ids(given: &[String]) -> anyhow::Result<Vec<String>> {
             for line in io::stdin().lock().lines() {
                 let line = line?;
                 let id = line.split_whitespace().next().unwrap_or_default();
-                if !id.is_empty() {
+                // The heading of a twin's own table is no id.
+                if !matches!(id, "" | "ID") {
                     ids.push(id.to_owned());
                 }
             }
@@ -133,6 +137,13 @@ pub(super) async fn act(
 
 fn print_plan(plan: &crate::engine::plan::Plan) -> anyhow::Result<()> {
     output::print(&SafeText::new(&format!("{}: {}", plan.kind, plan.summary())).to_string())?;
+    for line in plan.lines.iter().take(MOST_LINES) {
+        let will = line.left_out.as_ref().map_or_else(|| "will run".to_owned(), ToString::to_string);
+        output::print(&format!("  {}  {}: {}", SafeText::new(&line.id), line.label, SafeText::new(&will)))?;
+    }
+    if let Some(more @ 1..) = plan.lines.len().checked_sub(MOST_LINES) {
+        output::print(&format!("  and {more} more; --json names them all"))?;
+    }
     for step in &plan.undo {
         let will = serde_json::to_value(step.will)?;
         let will = will.as_str().unwrap_or_default().replace('_', " ");

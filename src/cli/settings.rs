@@ -71,7 +71,7 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         metrics: if flags.metrics.is_empty() { place.metrics } else { flags.metrics.clone() },
         prometheus: flags.prometheus.clone().or(place.prometheus),
         read_only: flags.read_only || place.read_only,
-        operator: flags.operator.clone().or_else(|| variable("USER")).unwrap_or_else(|| "unknown".to_owned()),
+        operator: flags.operator.clone().or_else(login).unwrap_or_else(|| "unknown".to_owned()),
         context: flags.context.clone(),
         upstreams: upstreams(file.upstreams),
         engine: engine(&file.engine)?,
@@ -91,6 +91,15 @@ fn names(contexts: &BTreeMap<String, Place>) -> String {
         none if none.is_empty() => "none".to_owned(),
         names => names,
     }
+}
+
+/// Who is logged in: the environment says, else the system.
+fn login() -> Option<String> {
+    variable("USER").or_else(|| variable("LOGNAME")).or_else(|| {
+        let said = std::process::Command::new("id").arg("-un").output().ok()?;
+        let name = String::from_utf8(said.stdout).ok()?.trim().to_owned();
+        (!name.is_empty()).then_some(name)
+    })
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -107,6 +107,7 @@ pub fn after_fault(policy: &StepPolicy, tried: Tried, fault: &Fault, unit: f64) 
         FaultClass::Permanent => {
             (LetterReason::Permanent, "permanent: another attempt would fail alike".to_owned())
         }
+        class if allowed == 1 => (LetterReason::Exhausted, format!("{class}: this state has one attempt")),
         class => (LetterReason::Exhausted, format!("{class}: all {allowed} attempts are used")),
     };
     match policy.on_exhaustion {

@@ -4,12 +4,12 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::command::{Command, Elsewhere, LastAction, LeftOut, TargetOutcome};
+use super::command::{Command, Elsewhere, LastAction, LeftOut, Pace, Target, TargetOutcome};
 use crate::domain::{
     action::ActionKind,
     attempt::CompensationStatus,
     id::{LetterId, OnboardingId, StateName, WorkerId},
-    letter::{LetterOutcome, LetterStatus},
+    letter::{LetterOutcome, LetterReason, LetterStatus},
     onboarding::{Event, Phase, State, Status},
     text::SafeText,
 };
@@ -71,6 +71,8 @@ pub struct LetterStanding {
     pub outcome: Option<LetterOutcome>,
     /// The operation that failed.
     pub operation: Option<String>,
+    /// Why it ended as a letter.
+    pub reason: Option<LetterReason>,
     /// Its onboarding.
     pub onboarding: Option<OnboardingStanding>,
     /// Who touched it last.
@@ -283,7 +285,7 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
                 let found = onboarding(&target.id);
                 let judged =
                     found.map_or(Err(LeftOut::NotFound), |o| judge_resume(o, target.seen, *elsewhere));
-                plan.lines.push(line(target.id.as_str(), found.map(|o| o.label.clone()), judged));
+                plan.lines.push(line(target.id.as_str(), found.map(goes_on), judged));
             }
         }
         Command::RollBack { onboarding: target, elsewhere } => {
@@ -300,10 +302,13 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
             for target in letters {
                 let found = standing.letters.iter().find(|l| l.id == target.id);
                 let judged = found.map_or(Err(LeftOut::NotFound), |l| judge_replay(l, target.seen));
-                let label = found.and_then(|l| l.onboarding.as_ref()).map(|o| o.label.clone());
+                let label = found.and_then(|l| l.onboarding.as_ref()).map(goes_on);
                 plan.lines.push(line(target.id.as_str(), label, judged));
             }
         }
+    }
+    if let (Command::Replay { letters, pace }, 1..) = (command, plan.will_run()) {
+        plan.warnings.extend(replay_warnings(letters, *pace, standing, &plan));
     }
     if matches!(command, Command::Resume { .. } | Command::Replay { .. }) {
         for operation in &standing.open_circuits {
@@ -313,6 +318,41 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
         }
     }
     plan
+}
+
+/// What people call it, and where it would go on.
+fn goes_on(standing: &OnboardingStanding) -> SafeText {
+    match &standing.state {
+        Some(state) => SafeText::new(&format!("{} from {state}", standing.label)),
+        None => standing.label.clone(),
+    }
+}
+
+fn replay_warnings(
+    letters: &[Target<LetterId>],
+    pace: Pace,
+    standing: &Standing,
+    plan: &Plan,
+) -> Vec<SafeText> {
+    let mut warnings = Vec::new();
+    if plan.will_run() > 1 {
+        let rate = pace.per_second;
+        warnings.push(format!("paced: one first, then ten, then {rate} a second"));
+    }
+    let runs = |target: &&Target<LetterId>| {
+        plan.lines.iter().any(|line| line.id == target.id.as_str() && line.left_out.is_none())
+    };
+    let permanent = letters.iter().filter(runs).filter(|target| {
+        let letter = standing.letters.iter().find(|letter| letter.id == target.id);
+        letter.is_some_and(|letter| letter.reason == Some(LetterReason::Permanent))
+    });
+    match permanent.count() {
+        0 => {}
+        count => warnings.push(format!(
+            "{count} of them ended with a permanent error: they fail alike unless its cause was mended"
+        )),
+    }
+    warnings.iter().map(|w| SafeText::new(w)).collect()
 }
 
 fn undo(standing: &OnboardingStanding) -> Vec<PlannedUndo> {
@@ -346,4 +386,94 @@ fn roll_back_warnings(standing: &OnboardingStanding) -> Vec<SafeText> {
         warnings.push("it completed: this undoes a working onboarding".to_owned());
     }
     warnings.iter().map(|w| SafeText::new(w)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn onboarding(id: &str, phase: Phase) -> OnboardingStanding {
+        OnboardingStanding {
+            id: id.into(),
+            label: SafeText::new("acme payments"),
+            version: 3,
+            status: phase.status(),
+            phase: Some(phase),
+            state: Some("CONFIGURING_SYNC".into()),
+            leased: None,
+            superseded_by: None,
+            last_action: None,
+            compensations: Vec::new(),
+            entities: 0,
+        }
+    }
+
+    fn letter(id: &str, reason: LetterReason) -> LetterStanding {
+        LetterStanding {
+            id: id.into(),
+            version: 1,
+            status: LetterStatus::Open,
+            outcome: None,
+            operation: None,
+            reason: Some(reason),
+            onboarding: Some(onboarding(id, Phase::Failed)),
+            last_action: None,
+        }
+    }
+
+    #[test]
+    fn a_replays_preview_says_its_pace_and_how_many_would_fail_alike() {
+        let standing = Standing {
+            letters: vec![letter("a", LetterReason::Exhausted), letter("b", LetterReason::Permanent)],
+            ..Standing::default()
+        };
+        let letters = ["a", "b", "gone"].map(|id| Target { id: id.into(), seen: None }).to_vec();
+        let plan = draw(&Command::Replay { letters, pace: Pace::default() }, &standing);
+        assert_eq!(plan.summary(), "3 selected: 2 will run, 1 not found");
+        assert_eq!(plan.lines[0].label.as_str(), "acme payments from CONFIGURING_SYNC");
+        let warnings: Vec<_> = plan.warnings.iter().map(SafeText::as_str).collect();
+        assert_eq!(
+            warnings,
+            [
+                "paced: one first, then ten, then 5 a second",
+                "1 of them ended with a permanent error: they fail alike unless its cause was mended",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_begun_elsewhere_and_goes_on_there_needs_a_confirmation() {
+        let theirs = OnboardingStanding {
+            phase: None,
+            status: Status::InProgress,
+            ..onboarding("theirs", Phase::Running)
+        };
+        assert!(matches!(
+            judge_resume(&theirs, None, Elsewhere::Leave),
+            Err(LeftOut::Elsewhere { status: Status::InProgress })
+        ));
+        assert_eq!(judge_resume(&theirs, None, Elsewhere::TakeOver), Ok(()));
+        assert!(judge_roll_back(&theirs, None, Elsewhere::Leave).is_err());
+    }
+
+    #[test]
+    fn once_a_roll_back_began_nothing_goes_forward() {
+        for phase in [Phase::RollingBack, Phase::Stuck, Phase::RolledBack] {
+            assert!(judge_resume(&onboarding("a", phase), None, Elsewhere::TakeOver).is_err(), "{phase}");
+        }
+        assert_eq!(judge_roll_back(&onboarding("a", Phase::Stuck), None, Elsewhere::Leave), Ok(()));
+    }
+
+    #[test]
+    fn a_row_that_moved_since_it_was_seen_is_left_out_with_who_moved_it() {
+        let last = LastAction {
+            operator: "ana".to_owned(),
+            kind: ActionKind::Resume,
+            at: DateTime::from_timestamp(1_795_000_000, 0).unwrap(),
+        };
+        let moved = OnboardingStanding { last_action: Some(last), ..onboarding("a", Phase::Failed) };
+        let why = judge_resume(&moved, Some(2), Elsewhere::Leave).unwrap_err().to_string();
+        assert!(why.starts_with("changed since you looked: resumed by ana at "), "{why}");
+        assert_eq!(judge_resume(&moved, Some(3), Elsewhere::Leave), Ok(()));
+    }
 }

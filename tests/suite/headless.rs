@@ -3,6 +3,7 @@
 use crate::support::{
     program::{redrive, run},
     stores::TestStore,
+    wait::eventually,
 };
 
 async fn fresh() -> (TestStore, String) {
@@ -288,18 +289,39 @@ async fn rows_that_hold_words_for_numbers_are_listed_all_the_same() {
     }
 }
 
-#[test]
-fn a_demo_that_is_stopped_before_its_screen_leaves_nothing_behind() {
+#[tokio::test]
+async fn a_demo_that_is_stopped_before_its_screen_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let left = || std::fs::read_dir(folder.path()).unwrap().count();
     let mut child = redrive(&["demo"]).env("TMPDIR", folder.path()).spawn().unwrap();
-    let began = std::time::Instant::now();
-    while left() == 0 && child.try_wait().unwrap().is_none() {
-        assert!(began.elapsed() < std::time::Duration::from_secs(20), "it makes its folder");
-        std::thread::yield_now();
-    }
+    eventually("it makes its folder", std::time::Duration::from_secs(20), async || {
+        (left() > 0).then_some(())
+    })
+    .await;
     let killed = std::process::Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status();
     assert!(killed.unwrap().success());
     child.wait().unwrap();
     assert_eq!(left(), 0);
+}
+
+#[tokio::test]
+async fn a_plan_in_words_says_of_every_target_what_becomes_of_it() {
+    let (_store, url) = fresh().await;
+    let (_, out, _) = run(&[
+        "onboardings",
+        "trigger",
+        "--json",
+        "--database-url",
+        &url,
+        "--tenant",
+        "acme",
+        "--repo-url",
+        "https://github.com/acme/payments",
+    ]);
+    let id = json(&out)["triggered"]["onboardingId"].as_str().unwrap().to_owned();
+    let (code, out, _) = run(&["onboardings", "resume", &id, "nobody", "--dry-run", "--database-url", &url]);
+    assert_eq!(code, 1, "nothing would run: {out}");
+    assert!(out.contains("2 selected: 0 will run"), "{out}");
+    assert!(out.contains(&format!("{id}  ")) && out.contains("already in progress"), "{out}");
+    assert!(out.contains("nobody: not found"), "{out}");
 }

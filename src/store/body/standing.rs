@@ -23,7 +23,7 @@ pub(super) const ALIVE: std::time::Duration = std::time::Duration::from_secs(15)
 
 macro_rules! select_letter {
     () => {
-        "SELECT h.id, h.version, h.status, h.outcome, h.operation, h.onboarding_id, h.error_fingerprint, \
+        "SELECT h.id, h.version, h.status, h.outcome, h.operation, h.reason, h.onboarding_id, h.error_fingerprint, \
          a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
          FROM dead_letters h LEFT JOIN operator_actions a ON a.id = h.action_id WHERE h.id = $1"
     };
@@ -111,6 +111,7 @@ pub(super) fn letter_of(row: &Row) -> Result<LetterStanding, sqlx::Error> {
         status: row.word("status")?.unwrap_or(LetterStatus::Quarantined),
         outcome: row.word("outcome")?,
         operation: row.opt_text("operation")?,
+        reason: row.word("reason")?,
         onboarding: None,
         last_action: row.last_action()?,
     })
