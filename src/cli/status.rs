@@ -8,6 +8,7 @@ use super::{Settings, output};
 use crate::{
     engine::reader::{CircuitRow, Counts, LetterGroup, Query, WorkerRow},
     metrics::signals::{Signals, VerdictKind},
+    poll::advice::{self, Advice},
     run,
 };
 
@@ -28,6 +29,7 @@ pub(super) struct Args {
 #[derive(Debug, Serialize)]
 struct Status {
     database: String,
+    advice: Vec<Advice>,
     counts: Counts,
     workers: Vec<WorkerRow>,
     circuits: Vec<CircuitRow>,
@@ -42,6 +44,7 @@ pub(super) async fn run(settings: &Settings, args: Args) -> anyhow::Result<ExitC
     let kind = signals.as_ref().map_or(VerdictKind::Unknown, |s| s.verdict.kind);
     let status = Status {
         database: opened.engine.reader().label(),
+        advice: advice::advice(&board, signals.as_ref(), board.at),
         counts: board.counts,
         workers: board.workers,
         circuits: board.circuits,
@@ -77,6 +80,10 @@ fn print(status: &Status) -> anyhow::Result<()> {
         if let Some(error) = &target.error {
             output::print(&format!("target {}: {error}", target.name))?;
         }
+    }
+    for advice in &status.advice {
+        let does = advice.does.as_ref().map(|does| format!(": {} {} on the dashboard", does.key, does.what));
+        output::print(&format!("advice       {}{}", advice.text, does.unwrap_or_default()))?;
     }
     let counts = &status.counts;
     output::print(&format!("database     {}", status.database))?;

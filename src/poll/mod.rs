@@ -6,6 +6,7 @@
 mod database;
 mod targets;
 
+pub mod advice;
 pub mod snapshot;
 
 use std::{sync::Arc, time::Duration};

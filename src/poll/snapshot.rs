@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::advice::{self, Advice};
 use crate::{
     domain::text::SafeText,
     engine::reader::{Board, Query},
@@ -36,4 +37,12 @@ pub struct Snapshot {
     pub database: DatabaseHealth,
     /// What the metrics say; `None` without any target.
     pub signals: Option<Arc<Signals>>,
+}
+
+impl Snapshot {
+    /// What an operator should know first, most important first; nothing before the first board. `now` is by the
+    /// database's clock.
+    pub fn advice(&self, now: DateTime<Utc>) -> Vec<Advice> {
+        self.board.as_ref().map_or_else(Vec::new, |board| advice::advice(board, self.signals.as_deref(), now))
+    }
 }

@@ -3,6 +3,7 @@
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
+    style::Style,
     text::Line,
     widgets::{Block, Padding, Widget as _},
 };
@@ -11,9 +12,18 @@ use crate::tui::{model::Model, widget::text::fit_line};
 
 /// Draws a border with a title and answers the room inside.
 pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect, title: &Line<'static>) -> Rect {
+    bordered(model, buffer, area, title, model.look.border())
+}
+
+/// The same, in the colour of what needs somebody.
+pub(super) fn draw_warning(model: &Model, buffer: &mut Buffer, area: Rect, title: &Line<'static>) -> Rect {
+    bordered(model, buffer, area, title, model.look.warn())
+}
+
+fn bordered(model: &Model, buffer: &mut Buffer, area: Rect, title: &Line<'static>, border: Style) -> Rect {
     let title = fit_line(title, usize::from(area.width.saturating_sub(2)));
     let block = Block::bordered()
-        .border_style(model.look.border())
+        .border_style(border)
         .title_style(model.look.title())
         .title(title)
         .padding(Padding::horizontal(1));

@@ -14,23 +14,25 @@ use crate::tui::{
 /// What this is, how old it is, who works, who answers, what may be done, how late it is.
 pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     let look = model.look;
-    let mut facts: Vec<Span<'static>> = Vec::new();
+    // With each whether it is unusual, and stays on however narrow a screen.
+    let mut facts: Vec<(Span<'static>, bool)> = Vec::new();
     let age = model.age().map(span).unwrap_or_default();
-    facts.push(match (model.stale(), model.frozen) {
+    let live = match (model.stale(), model.frozen) {
         (_, Some(_)) => Span::styled(format!("‖ frozen {age}"), look.warn()),
         (None, None) => Span::styled(format!("● live {age}"), look.good()),
         (Some(_), None) => Span::styled(format!("○ stale {age}").trim_end().to_owned(), look.bad()),
-    });
+    };
+    facts.push((live, true));
     if let Some(board) = model.board() {
         let alive = board.workers.iter().filter(|worker| worker.alive).count();
-        let style = if alive == 0 { look.warn() } else { look.base() };
-        facts.push(Span::styled(format!("workers {alive}"), style));
+        let style = if alive == 0 { look.bad() } else { look.base() };
+        facts.push((Span::styled(format!("workers {alive}"), style), alive == 0));
     }
     if let Some(signals) = model.snapshot.as_ref().and_then(|snapshot| snapshot.signals.as_ref()) {
         let well = signals.targets.iter().filter(|target| target.error.is_none()).count();
         let all = signals.targets.len();
         let style = if well < all { look.warn() } else { look.base() };
-        facts.push(Span::styled(format!("targets {well}/{all}"), style));
+        facts.push((Span::styled(format!("targets {well}/{all}"), style), well < all));
     }
     // On a narrow screen only the unusual is said.
     let access = match (model.read_only(), area.width >= 100) {
@@ -43,17 +45,23 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     let right = format!("{access}{gap_before_clock}{clock}");
     let wide = usize::from(area.width);
     let name = " redrive  ";
-    let facts_width =
-        |gap: usize, facts: &[Span<'static>]| facts.iter().map(|s| gap + width(&s.content)).sum::<usize>();
+    let facts_width = |gap: usize, facts: &[(Span<'static>, bool)]| {
+        facts.iter().map(|(s, _)| gap + width(&s.content)).sum::<usize>()
+    };
     let room = wide.saturating_sub(width(name) + width(&right) + 1);
-    // The title gives way first, then the gaps, then the facts from the right.
+    // The title gives way first, then the gaps, then the usual facts from the right, then the time of day.
     let gap = if facts_width(3, &facts) + 12 <= room { 3 } else { 2 };
-    while facts.len() > 1 && facts_width(gap, &facts) + 6 > room {
-        facts.pop();
+    while facts_width(gap, &facts) + 6 > room {
+        let Some(usual) = facts.iter().rposition(|(_, unusual)| !unusual) else { break };
+        facts.remove(usual);
     }
+    let (clock, gap_before_clock) =
+        if facts_width(gap, &facts) > room { (" ".to_owned(), "") } else { (clock, gap_before_clock) };
+    let right = format!("{access}{gap_before_clock}{clock}");
+    let room = wide.saturating_sub(width(name) + width(&right) + 1);
     let title = fit(model.setting.title.as_str(), room.saturating_sub(facts_width(gap, &facts)));
     let mut line = Line::from(vec![Span::styled(name, look.accent()), Span::styled(title, look.title())]);
-    for fact in facts {
+    for (fact, _) in facts {
         line.spans.push(Span::raw(" ".repeat(gap)));
         line.spans.push(fact);
     }

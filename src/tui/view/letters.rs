@@ -22,22 +22,22 @@ use crate::{
 const GROUPS: &[Column] = &[
     Column::number("open", 6, 0),
     Column::number("replaying", 9, 4),
-    Column::text("", Width::Fit(3), 0),
-    Column::text("error", Width::Grow(30), 0),
+    Column::text("new", Width::Fit(3), 0),
+    Column::text("error", Width::Grow(40), 0),
     Column::text("operation", Width::Fit(22), 3),
-    Column::number("first", 7, 5),
+    Column::number("first", 7, 6),
     Column::number("newest", 7, 0),
-    Column::text("last action", Width::Fit(24), 1),
+    Column::text("last action", Width::Fit(24), 5),
 ];
 
 #[rustfmt::skip]
 const LETTERS: &[Column] = &[
-    Column::text("onboarding", Width::Grow(18), 0),
-    Column::text("state", Width::Fit(16), 3),
+    Column::text("repository", Width::Fit(26), 0),
+    Column::text("state", Width::Fit(16), 2),
     Column::text("status", Width::Fit(15), 0),
-    Column::text("error", Width::Grow(20), 0),
+    Column::text("error", Width::Grow(30), 0),
     Column::text("why", Width::Fit(9), 5),
-    Column::number("replays", 7, 2),
+    Column::number("replays", 7, 3),
     Column::number("age", 7, 0),
     Column::text("last action", Width::Fit(24), 4),
 ];
@@ -46,7 +46,8 @@ const LETTERS: &[Column] = &[
 pub(super) fn draw_groups(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
     let look = model.look;
     let groups = model.groups();
-    let mut title = format!(" dead letters by error · {} ", groups.len());
+    let open: i64 = groups.iter().map(|group| group.open).sum();
+    let mut title = format!(" dead letters by error · {} · {} open ", groups.len(), number(open));
     let panel = model.panel_rows() as u16;
     let [area, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(panel)]).areas(area);
     if panel > 0 {
@@ -68,7 +69,7 @@ pub(super) fn draw_groups(model: &Model, buffer: &mut Buffer, area: Rect) -> Opt
                 look.busy(),
             ),
             Cell::new(if group.new { "new" } else { "" }, look.warn()),
-            Cell::new(phrase::masked(&group.error), look.base()),
+            Cell::new(phrase::kind_of(&group.error), look.base()),
             Cell::new(group.operation.as_ref().map_or("-", |o| o.as_str()), look.dim()),
             Cell::new(phrase::ago(group.first_seen, model), look.dim()),
             Cell::new(phrase::ago(group.last_seen, model), look.dim()),
@@ -87,18 +88,20 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
         LettersBy::Group(group) => {
             let board = model.board();
             let error = board.and_then(|b| b.letter_groups.iter().find(|g| g.fingerprint == *group));
-            let error = error.map_or_else(|| phrase::id(group), |group| phrase::masked(&group.error));
+            let error = error.map_or_else(|| phrase::id(group), |group| phrase::kind_of(&group.error));
             format!("dead letters: {}", crate::tui::widget::text::fit(&error, 48))
         }
         _ => "dead letters".to_owned(),
     };
-    let inner = frame::draw_tight(model, buffer, area, &onboardings::title(model, &name));
+    let mut title = onboardings::title(model, &name);
+    title.spans.extend(open(model).map(|open| Span::raw(format!("· {open} open "))));
+    let inner = frame::draw_tight(model, buffer, area, &title);
     let Some(Rows::Letters(rows)) = model.listed() else { return onboardings::reading(model, buffer, inner) };
     let row = |row: &crate::engine::reader::LetterRow| {
         let (standing, style) = phrase::letter(row, model);
         Row {
             cells: vec![
-                Cell::id(phrase::masked(&row.label), look.base()),
+                Cell::id(phrase::label(&row.label), look.base()),
                 Cell::new(phrase::id(row.state.as_str()), look.base()),
                 Cell::new(standing, style),
                 Cell::new(phrase::masked(&row.error), look.dim()),
@@ -112,6 +115,19 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
     };
     let rows = rows.iter().map(row);
     onboardings::draw_table(model, buffer, inner, LETTERS, rows, "no dead letter")
+}
+
+/// How many of the letters listed are open, as on the tab; not known under a filter.
+fn open(model: &Model) -> Option<String> {
+    let board = model.board()?;
+    model.list().filter.is_empty().then_some(())?;
+    match &model.letters_by {
+        LettersBy::Group(group) => {
+            let group = board.letter_groups.iter().find(|g| g.fingerprint == *group)?;
+            Some(number(group.open))
+        }
+        _ => Some(board.counts.letters.to_string()),
+    }
 }
 
 /// What replays came to: never "requeued", always succeeded, failed again or waiting.

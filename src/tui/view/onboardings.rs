@@ -14,19 +14,19 @@ use crate::{
     },
 };
 
-/// The columns on a screen of `width` columns: where there is room, errors get more of it.
+/// The columns on a screen of `width` columns: errors get the room, and what is also on the page leaves first.
 #[rustfmt::skip]
 fn columns(width: u16) -> [Column; 9] {
-    let error = if width >= 100 { 22 } else { 14 };
+    let (repository, error) = if width >= 100 { (28, 40) } else { (18, 15) };
     [
-        Column::text("repository", Width::Grow(20), 0),
+        Column::text("repository", Width::Fit(repository), 0),
         Column::text("tenant", Width::Fit(16), 4),
         Column::text("state", Width::Fit(16), 0),
         Column::text("status", Width::Fit(21), 0),
-        Column::number("tries", 5, 6),
-        Column::number("moved", 7, 3),
-        Column::text("error", Width::Grow(error), 2),
-        Column::text("last action", Width::Fit(24), 5),
+        Column::number("tries", 5, 5),
+        Column::number("moved", 7, 2),
+        Column::text("error", Width::Grow(error), 1),
+        Column::text("last action", Width::Fit(24), 6),
         Column::text("id", Width::Fit(14), 7),
     ]
 }

@@ -8,6 +8,7 @@ use crate::{
         action::ActionKind,
         attempt::CompensationStatus,
         circuit::{CircuitState, Forced},
+        fault::shape,
         key::KeyPhase,
         letter::LetterStatus,
         mask,
@@ -44,6 +45,21 @@ pub(super) fn repository(url: &SafeText) -> String {
     let url = masked(url);
     let bare = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or(&url);
     bare.strip_prefix("github.com/").unwrap_or(bare).to_owned()
+}
+
+/// A letter's onboarding by its repository, as the list of onboardings says it: a label is a tenant and a URL.
+pub(super) fn label(label: &SafeText) -> String {
+    match label.as_str().rsplit_once(' ') {
+        Some((_, url)) if url.starts_with("https://") || url.starts_with("http://") => {
+            repository(&SafeText::new(url))
+        }
+        _ => masked(label),
+    }
+}
+
+/// What the errors of a group share; what varies from one to the next is a `#`.
+pub(super) fn kind_of(error: &SafeText) -> String {
+    shape(&masked(error))
 }
 
 /// How long ago.

@@ -1,7 +1,7 @@
 //! Pulse: the verdict in one sentence, then the proof, then the levers.
 //!
 //! ```text
-//! ┌ STORM 00:45 ──────────────────────────────────────────────┐ as many rows as it says, 3 to 6
+//! ┌ STORM 00:45 ──────────────────────────────────────────────┐ as many rows as it says
 //! ├ first tries and retries per second ──┐┌ circuits ─────────┤ what is left
 //! ├ operations ───────────────────────────────────────────────┤ on tall screens
 //! ├ onboardings ─────┐┌ failed keys ─────┐┌ dead letters ─────┤ 5 or 6 rows
@@ -19,6 +19,7 @@ use crate::{
     domain::circuit::CircuitState,
     engine::reader::CircuitRow,
     metrics::signals::{Signals, VerdictKind},
+    poll::advice::{Advice, Matter},
     tui::{
         keys,
         model::Model,
@@ -27,7 +28,8 @@ use crate::{
             chart::{Chart, Point},
             table::{Cell, Column, Row, Table, Width},
             text::{
-                draw_lines, fit, flow, left, number, percent, piece, rate, right, running, span, width, wrap,
+                draw_lines, fit, fit_line, flow, left, number, percent, piece, rate, right, running, span,
+                width, wrap,
             },
         },
     },
@@ -35,9 +37,18 @@ use crate::{
 
 /// Draws the screen.
 pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
-    let verdict = verdict_lines(model, usize::from(area.width.saturating_sub(4)));
+    let columns = usize::from(area.width.saturating_sub(4));
+    let mut verdict = verdict_lines(model, columns);
     let tall = area.height >= 30;
-    let verdict_rows = (verdict.len() as u16).clamp(1, if tall { 6 } else { 4 }) + 2;
+    let most = if tall { 8 } else { 5 };
+    if verdict.len() > most {
+        verdict.truncate(most);
+        if let Some(last) = verdict.last_mut() {
+            *last = fit_line(last, columns - 2);
+            last.spans.push(Span::styled(" …", model.look.dim()));
+        }
+    }
+    let verdict_rows = (verdict.len() as u16).max(1) + 2;
     let operations = operation_rows(model);
     let operation_rows =
         if tall && !operations.is_empty() { (operations.len() as u16 + 3).min(9) } else { 0 };
@@ -48,7 +59,12 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
         Constraint::Length(6),
     ])
     .areas(area);
-    let inner = frame::draw(model, buffer, top, &verdict_title(model));
+    let advice = advice(model);
+    let inner = if warned(model, &advice) {
+        frame::draw_warning(model, buffer, top, &verdict_title(model, &advice))
+    } else {
+        frame::draw(model, buffer, top, &verdict_title(model, &advice))
+    };
     draw_lines(buffer, inner, &verdict);
 
     let [chart, circuits] =
@@ -72,16 +88,70 @@ fn signals(model: &Model) -> Option<&Signals> {
     model.snapshot.as_ref()?.signals.as_deref()
 }
 
-fn verdict_title(model: &Model) -> Line<'static> {
-    let Some(signals) = signals(model) else { return Line::from(" no metrics ") };
-    let verdict = &signals.verdict;
-    let mut text = format!(" {} ", verdict.kind);
-    if let (Some(since), false) =
-        (verdict.since, matches!(verdict.kind, VerdictKind::Calm | VerdictKind::Unknown))
-    {
-        text.push_str(&format!("{} ", running(model.now - since)));
+fn advice(model: &Model) -> Vec<Advice> {
+    model.snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.advice(model.database_now()))
+}
+
+/// What makes a calm verdict no good news.
+fn held(advice: &[Advice]) -> Option<&'static str> {
+    advice.iter().find_map(|advice| match advice.about {
+        Matter::CircuitOpen => Some("circuit OPEN"),
+        Matter::NoWorker => Some("no worker"),
+        _ => None,
+    })
+}
+
+/// Whether the verdict alone would mislead.
+fn warned(model: &Model, advice: &[Advice]) -> bool {
+    let quiet = signals(model)
+        .is_none_or(|signals| matches!(signals.verdict.kind, VerdictKind::Calm | VerdictKind::Unknown));
+    quiet && held(advice).is_some()
+}
+
+fn verdict_title(model: &Model, advice: &[Advice]) -> Line<'static> {
+    let look = model.look;
+    let mut spans = match signals(model) {
+        None => vec![Span::raw(" no metrics ")],
+        Some(signals) => {
+            let verdict = &signals.verdict;
+            let mut text = format!(" {} ", verdict.kind);
+            if let (Some(since), false) =
+                (verdict.since, matches!(verdict.kind, VerdictKind::Calm | VerdictKind::Unknown))
+            {
+                text.push_str(&format!("{} ", running(model.now - since)));
+            }
+            vec![Span::styled(text, phrase::verdict(verdict.kind, look))]
+        }
+    };
+    if let (true, Some(held)) = (warned(model, advice), held(advice)) {
+        spans.push(Span::styled(format!("· {held} "), look.bad()));
     }
-    Line::from(Span::styled(text, phrase::verdict(verdict.kind, model.look)))
+    Line::from(spans)
+}
+
+/// One line each, with the key that acts where it does so here.
+fn advice_lines(model: &Model, columns: usize) -> Vec<Line<'static>> {
+    let look = model.look;
+    let mut lines = Vec::new();
+    for advice in advice(model) {
+        let style =
+            if matches!(advice.about, Matter::Letters | Matter::Failed) { look.base() } else { look.warn() };
+        let mut text = phrase::masked(&advice.text);
+        match advice.does.filter(|_| !model.read_only()) {
+            Some(does) if width(&text) + 4 + width(does.what) <= columns => {
+                lines.push(Line::from(vec![
+                    Span::styled(format!("{text}: "), style),
+                    Span::styled(does.key.to_string(), look.accent()),
+                    Span::styled(format!(" {}", does.what), style),
+                ]));
+                continue;
+            }
+            Some(does) => text.push_str(&format!(": {} {}", does.key, does.what)),
+            None => {}
+        }
+        lines.extend(wrap(&text, columns).into_iter().map(|line| piece(line, style)));
+    }
+    lines
 }
 
 fn verdict_lines(model: &Model, columns: usize) -> Vec<Line<'static>> {
@@ -89,7 +159,9 @@ fn verdict_lines(model: &Model, columns: usize) -> Vec<Line<'static>> {
     let Some(signals) = signals(model) else {
         let text =
             "no metrics target is set: the board below comes from the database alone; --metrics URL adds one";
-        return wrap(text, columns).into_iter().map(|line| piece(line, look.dim())).collect();
+        let mut lines = advice_lines(model, columns);
+        lines.extend(wrap(text, columns).into_iter().map(|line| piece(line, look.dim())));
+        return lines;
     };
     let verdict = &signals.verdict;
     let mut lines = Vec::new();
@@ -134,6 +206,7 @@ fn verdict_lines(model: &Model, columns: usize) -> Vec<Line<'static>> {
         }
     }
     lines.extend(flow(levers, columns));
+    lines.extend(advice_lines(model, columns));
     for target in signals.targets.iter().filter(|target| target.error.is_some()) {
         let why = target.error.as_ref().map(phrase::masked).unwrap_or_default();
         lines.push(piece(format!("target {}: {why}", target.name), look.warn()));
@@ -178,6 +251,7 @@ fn draw_circuits(model: &Model, buffer: &mut Buffer, area: Rect) {
     rows.sort_by_key(|row| {
         (row.state == CircuitState::Closed && row.forced.is_none(), row.operation.clone())
     });
+    // The name gives way, never the state.
     let widest = |of: &dyn Fn(&CircuitRow) -> usize| rows.iter().map(|row| of(row)).max().unwrap_or_default();
     let state = widest(&|row| width(phrase::circuit(row, model.look).0));
     let name = widest(&|row| width(row.operation.as_str())).min(columns.saturating_sub(state + 2));
@@ -200,8 +274,13 @@ fn draw_circuits(model: &Model, buffer: &mut Buffer, area: Rect) {
         lines.push(line);
         if row.holds.0 > 0 {
             let (worst, all) = row.instances;
-            told.push(format!("holds {} onboardings", row.holds));
-            told.push(format!("{worst} of {all} instances"));
+            told.push(format!("holds {}", row.holds));
+            // Whose they are and how many computed it is left out before the two figures are cut.
+            let more = format!("{worst} of {all} instances");
+            let long = told.join(" · ") + " onboardings";
+            let longest = format!("{long} · {more}");
+            let fitting = [longest, long].into_iter().find(|text| width(text) + 2 <= columns);
+            told = vec![fitting.unwrap_or_else(|| told.join(" · "))];
         }
         if !told.is_empty() {
             let told = wrap(&told.join(" · "), columns.saturating_sub(2));
@@ -222,8 +301,8 @@ fn draw_circuits(model: &Model, buffer: &mut Buffer, area: Rect) {
 #[rustfmt::skip]
 const OPERATIONS: &[Column] = &[
     Column::text("operation", Width::Grow(20), 0),
+    Column::text("operation is", Width::Fit(12), 0),
     Column::text("caller", Width::Fit(16), 0),
-    Column::text("verdict", Width::Fit(10), 0),
     Column::number("first/s", 8, 0),
     Column::number("retries/s", 9, 0),
     Column::number("retry share", 11, 0),
@@ -241,8 +320,9 @@ fn operation_rows(model: &Model) -> Vec<Row> {
     let row = |signal: &&crate::metrics::signals::OperationSignal| Row {
         cells: vec![
             Cell::new(signal.operation.as_str(), look.base()),
-            Cell::new(signal.caller.as_str(), look.dim()),
+            // Judged over all its callers: the word is the operation's, not this caller's.
             Cell::new(signal.verdict.as_str(), phrase::verdict(signal.verdict, look)),
+            Cell::new(signal.caller.as_str(), look.dim()),
             Cell::new(rate(signal.first_rate), look.base()),
             Cell::new(rate(signal.retry_rate), look.base()),
             share(signal.retry_ratio),
@@ -273,7 +353,7 @@ fn draw_onboardings(model: &Model, buffer: &mut Buffer, area: Rect) {
         item("failed", counts.failed, look.bad()),
         item("rolling back", counts.rolling_back, look.warn()),
         item("stuck", counts.stuck, look.bad()),
-        item("done", counts.completed, look.good()),
+        item("completed", counts.completed, look.good()),
     ];
     draw_lines(buffer, inner, &flow(items, usize::from(inner.width)));
 }
@@ -328,7 +408,7 @@ fn draw_letters(model: &Model, buffer: &mut Buffer, area: Rect) {
         let room = columns.saturating_sub(5 + width(&sign));
         Line::from(vec![
             Span::styled(right(&group.open.to_string(), 4), look.bad()),
-            Span::raw(format!(" {}", fit(&phrase::masked(&group.error), room))),
+            Span::raw(format!(" {}", fit(&phrase::kind_of(&group.error), room))),
             Span::styled(sign, look.warn()),
         ])
     };

@@ -1,6 +1,7 @@
 //! The dashboard: stories told with keys, pictures of every screen, laws that hold for all of them, and the loop in a
 //! real terminal.
 
+mod advice;
 mod engine;
 mod laws;
 mod pictures;
