@@ -4,13 +4,13 @@
 //! This page is the map.
 //!
 //! ## Six words
-//! - `poll::Snapshot`: everything the screen may show at one instant, immutable, in an `Arc`.
-//! - `engine::reader::Query`: what else the screen wants to look at; the next Snapshot names the Query it answers.
-//! - `Msg`: something happened (key, snapshot, result, tick, resize).
-//! - `Effect`: something to do, as data. `update` returns it, only the runner does it.
-//! - `engine::command::Command`: a wish addressed to the engine, the only way in; answered with a `Receipt` or a
+//! - [`poll::Snapshot`]: everything the screen may show at one instant, immutable, in an `Arc`.
+//! - [`engine::reader::Query`]: what else the screen wants to look at; the next Snapshot names the Query it answers.
+//! - [`tui::msg::Msg`]: something happened (key, snapshot, result, tick, resize).
+//! - [`tui::msg::Effect`]: something to do, as data. `update` returns it, only the runner does it.
+//! - [`engine::command::Command`]: a wish addressed to the engine, the only way in; answered with a `Receipt` or a
 //!   typed `Refusal`.
-//! - `engine::store::Store`: the engine's memory: a few atomic verbs with laws.
+//! - [`engine::store::Store`]: the engine's memory: a few atomic verbs with laws.
 //!
 //! ## Floors
 //! An import goes only downwards; `tests/suite/floors.rs` reads the `use` lines and holds it.
@@ -29,6 +29,19 @@
 //! domain       nouns, transition tables, display-safe text, masking
 //! ground       clock (the only reader of time and randomness), config (plain types), http (the one client builder)
 //! ```
+//!
+//! ## One way round
+//! ```text
+//!  store (Reader) ─▶ poll ──watch──▶ Msg::Snapshot ─┐
+//!  targets ────────▶ poll                           ├─▶ update(&mut Model, Msg) -> Vec<Effect> ─▶ view
+//!  keys ─▶ keys::lookup ─▶ an action ───────────────┘            │ Effect::Submit ─▶ engine ─▶ Msg + a nudge to poll
+//!                                                                └ Effect::Look(Query) ─▶ poll
+//!  engine::act ─▶ work row ─▶ worker: claim ─▶ run a state ─▶ record ─▶ the next state, or an end
+//! ```
+//!
+//! ## Where to begin
+//! [`engine::command`], [`engine::store`], [`domain::onboarding`], `tui::keys`, `tui::update`: with these the rest
+//! is detail. What the engine promises is said once, in the README.
 //!
 //! ## Glossary
 //! The word on the screen = the column = the type = the metric.
