@@ -93,7 +93,7 @@ async fn a_panic_in_a_step_is_a_failed_attempt_and_the_worker_lives_on(url: &str
     let world = World::open(url, Script::new().then("REGISTERING", [Turn::Panic])).await;
     let id = world.trigger().await;
     let _hand = world.hire("one");
-    let page = world.until(&id, Phase::Waiting).await;
+    let page = world.until(&id, Phase::Completed).await;
     let panicked = page.attempts.iter().find_map(|a| a.error.clone()).unwrap();
     assert_eq!(panicked, "the step panicked: the story panics");
 }
@@ -178,7 +178,7 @@ async fn a_compensation_that_fails_for_good_does_not_stop_the_others_and_can_be_
 
 async fn an_open_circuit_parks_instead_of_spending_attempts(url: &str) {
     let script = Script::new().then("REGISTERING", vec![transient(); 2]);
-    let world = World::open(url, script).await.with_touchy_circuits(Duration::from_millis(400));
+    let world = World::open(url, script).await.with_touchy_circuits(Duration::from_millis(1_500));
     let id = world.trigger().await;
     let _hand = world.hire("one");
     let page = world.until(&id, Phase::Parked).await;
