@@ -153,13 +153,13 @@ impl Dialog {
         }
     }
 
-    /// What can be in focus, in Tab's order.
+    /// What can be in focus, in Tab's order: as it stands on the screen, top to bottom, left to right.
     pub fn order(&self) -> &'static [Focus] {
         match (&self.stage, self.need()) {
             (Stage::Lost(..), _) => &[Focus::Cancel, Focus::Confirm],
             (_, None) => &[Focus::Cancel],
-            (_, Some(Need::Yes)) => &[Focus::Cancel, Focus::Confirm, Focus::Reason],
-            (_, Some(_)) => &[Focus::Cancel, Focus::Typed, Focus::Confirm, Focus::Reason],
+            (_, Some(Need::Yes)) => &[Focus::Reason, Focus::Cancel, Focus::Confirm],
+            (_, Some(_)) => &[Focus::Typed, Focus::Reason, Focus::Cancel, Focus::Confirm],
         }
     }
 
@@ -299,7 +299,7 @@ fn describe(plan: &Plan, say: &mut impl FnMut(LineTone, &str)) {
             let operation = SafeText::new(&undo.compensation.operation);
             say(tone, &format!("{:>3}. {comes_to}: {operation} {}", place + 1, undo.compensation.name));
         }
-    } else if selected > 1 {
+    } else if selected > 1 && will_run > 0 {
         say(LineTone::Dim, "what will run:");
         for line in plan.lines.iter().filter(|line| line.left_out.is_none()).take(200) {
             say(LineTone::Dim, &format!("  {}  {}", line.label, SafeText::new(&line.id)));

@@ -1,7 +1,5 @@
 //! Keys and previews of the open dialog.
 
-use tui_input::InputRequest;
-
 use crate::{
     engine::{
         command::{Asker, Command, Elsewhere, Refusal, Submission},
@@ -56,20 +54,19 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
         (Key::Tab, _) => turn(dialog, 1),
         (Key::BackTab, _) => turn(dialog, dialog.order().len() - 1),
         (Key::Enter, Focus::Cancel) => return close(model),
-        (Key::Enter, Focus::Reason) => turn(dialog, 1),
-        (Key::Enter, Focus::Typed | Focus::Confirm) => return confirm(model),
+        (Key::Enter, Focus::Typed | Focus::Reason) => turn(dialog, 1),
+        (Key::Enter, Focus::Confirm) => return confirm(model),
         (key, Focus::Reason) => edit(&mut dialog.reason, key),
         (key, Focus::Typed) => edit(&mut dialog.typed, key),
         (Key::Char('y'), _) if dialog.need() == Some(Need::Yes) => return confirm(model),
-        (Key::Char('n' | 'q'), _) => return close(model),
-        (Key::Char(digit @ '0'..='9'), _) if matches!(dialog.need(), Some(Need::Count(_))) => {
-            dialog.focus = Focus::Typed;
-            dialog.typed.handle(InputRequest::InsertChar(digit));
-        }
         (Key::Char('j') | Key::Down, _) => scroll(dialog, size, 1),
         (Key::Char('k') | Key::Up, _) => scroll(dialog, size, -1),
         (Key::PageDown | Key::Ctrl('d'), _) => scroll(dialog, size, 8),
         (Key::PageUp | Key::Ctrl('u'), _) => scroll(dialog, size, -8),
+        // What is typed on a button goes nowhere: it may have been meant for another field, or for nobody.
+        (Key::Char(_), _) if matches!(dialog.need(), Some(Need::Count(_) | Need::TakeOver)) => {
+            dialog.complaint = Some("nothing is typed into a button: Tab moves to the fields".to_owned());
+        }
         _ => {}
     }
     Vec::new()
@@ -113,7 +110,7 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
     let typed = dialog.typed.value().trim().to_lowercase();
     if let Some(wanted) = dialog.to_type().filter(|wanted| *wanted != typed) {
         dialog.focus = Focus::Typed;
-        dialog.complaint = Some(format!("not yet: {wanted} has to be typed, then Enter"));
+        dialog.complaint = Some(format!("not yet: {wanted} has to be typed first"));
         return Vec::new();
     }
     if let Some(why) = stale {

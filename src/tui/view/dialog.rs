@@ -29,8 +29,12 @@ use crate::tui::{
     dialog::{Dialog, DialogLine, Focus, LineTone, Need, Stage},
     layout,
     model::Model,
-    widget::text::{draw_lines, piece, width, wrap},
+    widget::text::{draw_lines, piece, plural, width, wrap},
 };
+
+const CANCEL: &str = "[ Cancel ]";
+/// Columns between the buttons.
+const BETWEEN: usize = 2;
 
 /// Draws it in the middle of `area`.
 pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) {
@@ -53,7 +57,7 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) {
     lines.extend(details[top..top + rows].iter().map(|line| styled(model, line)));
     lines.push(match details.len() - top - rows {
         0 => Line::default(),
-        below => piece(format!("{below} more lines below: j k scroll"), model.look.dim()),
+        below => piece(format!("{below} more {} below: j k scroll", plural(below, "line")), model.look.dim()),
     });
     let mut cursor = None;
     let mut field = |name: &str, input: &Input, focus: bool, lines: &mut Vec<Line<'static>>| {
@@ -82,7 +86,11 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) {
     draw_lines(screen.buffer_mut(), inner, &lines);
     let at = match cursor {
         Some((column, row)) => (inner.x + column as u16, inner.y + row as u16),
-        None => (inner.x, inner.y + lines.len().saturating_sub(1) as u16),
+        None => {
+            // On the first letter of the button in focus.
+            let column = if dialog.focus == Focus::Confirm { width(CANCEL) + BETWEEN + 2 } else { 2 };
+            (inner.x + column as u16, inner.y + lines.len().saturating_sub(1) as u16)
+        }
     };
     screen.set_cursor_position((
         at.0.min(inner.right().saturating_sub(1)),
@@ -92,12 +100,15 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) {
 
 fn buttons(model: &Model, dialog: &Dialog, columns: usize) -> Line<'static> {
     let style = |focus| if dialog.focus == focus { model.look.chosen() } else { Style::new() };
-    let mut line = Line::from(Span::styled("[ Cancel ]", style(Focus::Cancel)));
+    let mut line = Line::from(Span::styled(CANCEL, style(Focus::Cancel)));
     if dialog.order().contains(&Focus::Confirm) {
-        line.spans.push(Span::raw("  "));
+        line.spans.push(Span::raw(" ".repeat(BETWEEN)));
         line.spans.push(Span::styled(format!("[ {} ]", dialog.verb()), style(Focus::Confirm)));
     }
     let hint = match (&dialog.stage, dialog.need()) {
+        (Stage::Ready(_), Some(_)) if matches!(dialog.focus, Focus::Typed | Focus::Reason) => {
+            " Enter next · Esc leaves"
+        }
         (Stage::Ready(_), Some(Need::Yes)) => "  y confirms · Tab moves · Esc leaves",
         (Stage::Ready(_), Some(_)) | (Stage::Lost(..), _) => "  Tab moves · Esc leaves",
         (Stage::Ready(_), None) => "  nothing would run",

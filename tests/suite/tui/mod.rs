@@ -2,6 +2,7 @@
 //! real terminal.
 
 mod advice;
+mod dialogs;
 mod engine;
 mod laws;
 mod pictures;

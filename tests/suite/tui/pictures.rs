@@ -129,7 +129,12 @@ fn dialog(name: &str, keys: &str, previewed: &Previewed, then: &str) {
 #[test]
 fn dialogs() {
     dialog("resume", "2 U", &plans::resume("on-0000", Elsewhere::Leave, None), "Tab");
-    dialog("replay", "4 R", &plans::replay(412, 41), "Tab Tab Enter");
+    dialog("replay", "4 R", &plans::replay(412, 41), "Tab Enter");
     dialog("roll-back", "2 B", &plans::roll_back("on-0000"), "");
-    dialog("take-over", "2 j j j j U", &plans::resume("on-0004", Elsewhere::TakeOver, None), "Tab 'take'");
+    dialog(
+        "take-over",
+        "2 j j j j U",
+        &plans::resume("on-0004", Elsewhere::TakeOver, None),
+        "Tab Tab 'take'",
+    );
 }

@@ -26,12 +26,12 @@ use super::{plans, story::Story, worlds};
 const WIDE: (u16, u16) = (120, 36);
 const NARROW: (u16, u16) = (80, 24);
 
-fn storm() -> Story {
+pub(super) fn storm() -> Story {
     Story::of(worlds::storm(), WIDE)
 }
 
 /// Answers the preview that was asked for.
-fn preview(story: &mut Story, previewed: Previewed) {
+pub(super) fn preview(story: &mut Story, previewed: Previewed) {
     let (ticket, _) = asked_preview(story);
     story.tell(Msg::Preview { ticket, result: Ok(previewed) });
 }
@@ -53,7 +53,7 @@ fn asked_match(story: &mut Story) -> (Ticket, Query) {
 }
 
 #[track_caller]
-fn submitted(story: &mut Story) -> (Ticket, Submission) {
+pub(super) fn submitted(story: &mut Story) -> (Ticket, Submission) {
     match story.asked().as_slice() {
         [Effect::Submit(ticket, submission)] => (*ticket, submission.clone()),
         other => panic!("a submission was expected, not {other:?}\n{}", story.screen()),
@@ -294,10 +294,11 @@ fn more_than_twenty_are_confirmed_by_typing_how_many() {
         .see("412 selected: 371 will run")
         .see("14 left out: already completed")
         .see("circuit github.create_hook is OPEN");
-    story.press("y Tab Tab Enter").see("not yet: 371 has to be typed");
+    story.press("y Tab Enter").see("not yet: 371 has to be typed");
     assert_eq!(story.asked(), []);
-    story.press("'37' Enter").see("not yet: 371 has to be typed");
-    story.press("'1' Enter");
+    story.press("'37' Enter Enter Tab Enter").see("not yet: 371 has to be typed");
+    assert_eq!(story.asked(), []);
+    story.press("'1' Enter Enter Tab Enter");
     let (ticket, _) = submitted(&mut story);
     let previewed = plans::replay(412, 41);
     story.tell(Msg::Done { ticket, result: Ok(plans::receipt(&previewed, 1)) });
@@ -311,7 +312,7 @@ fn undoing_what_works_is_confirmed_by_typing_too() {
     preview(&mut story, plans::roll_back("on-0007"));
     story.press("y");
     assert_eq!(story.asked(), []);
-    story.press("'1' Enter");
+    story.press("Tab Tab '1' Enter Enter Tab Enter");
     assert_eq!(submitted(&mut story).1.command.kind(), ActionKind::RollBack);
 }
 
@@ -348,7 +349,7 @@ fn what_others_began_is_taken_over_only_by_typing_the_words() {
     story.tell(Msg::Preview { ticket, result: Ok(plans::resume("on-0004", Elsewhere::TakeOver, None)) });
     story.press("y Tab Enter").see("not yet: take over has to be typed");
     assert_eq!(story.asked(), []);
-    story.press("'Take_over' Enter");
+    story.press("'Take_over' Enter Enter Tab Enter");
     let command = submitted(&mut story).1.command;
     assert!(matches!(command, Command::Resume { elsewhere: Elsewhere::TakeOver, .. }));
 }

@@ -109,6 +109,12 @@ impl Story {
         self
     }
 
+    /// Where the terminal's cursor stands: its row and column.
+    pub(crate) fn cursor(&self) -> (u16, u16) {
+        let at = drawn(&self.model).get_cursor_position().expect("a test's terminal");
+        (at.y, at.x)
+    }
+
     /// What was asked for since the last time, beside looking.
     pub(crate) fn asked(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
@@ -134,11 +140,16 @@ fn flat(screen: &str) -> String {
     bare.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What `model` looks like, as text.
-pub(crate) fn render(model: &Model) -> String {
+fn drawn(model: &Model) -> Terminal<TestBackend> {
     let mut terminal =
         Terminal::new(TestBackend::new(model.size.0, model.size.1)).expect("a test's terminal");
     terminal.draw(|frame| view::draw(model, frame)).expect("a test's terminal");
+    terminal
+}
+
+/// What `model` looks like, as text.
+pub(crate) fn render(model: &Model) -> String {
+    let terminal = drawn(model);
     let buffer = terminal.backend().buffer();
     let mut text = String::new();
     for row in 0..buffer.area.height {
