@@ -113,6 +113,8 @@ pub struct ListState {
     pub filter: Filter,
     /// How many rows are asked for.
     pub limit: u32,
+    /// The screen whose row chose the filter; leaving the filter leads back there.
+    pub from: Option<View>,
 }
 
 /// A row's page that is open.
@@ -305,6 +307,7 @@ impl Model {
             typed: String::new(),
             filter: Filter { terms: Vec::new() },
             limit: 0,
+            from: None,
         };
         self.lists.get(&(self.list_place() as u8)).unwrap_or(&EMPTY)
     }
@@ -355,6 +358,27 @@ impl Model {
         let snapshot = self.snapshot.as_ref()?;
         let page = self.board()?.page.as_ref()?;
         (snapshot.query.detail.as_ref() == Some(detail)).then_some(page)
+    }
+
+    /// What stands where rows or a page are not there yet: they are being read, or the frozen picture lacks them.
+    pub fn unread(&self) -> &'static str {
+        match self.frozen {
+            Some(_) => "frozen: press f to look at this",
+            None => "reading …",
+        }
+    }
+
+    /// Whether the picture is frozen and does not show what the operator went to since.
+    pub fn is_frozen_elsewhere(&self) -> bool {
+        let lacks_page = !self.pages.is_empty() && self.page().is_none();
+        let lacks_list = self.query().list != List::None && self.listed().is_none();
+        self.frozen.is_some() && (lacks_page || lacks_list)
+    }
+
+    /// The id under the cursor, if its row is on the list that is shown.
+    pub fn selected(&self) -> Option<String> {
+        let id = self.list().cursor.as_ref()?;
+        self.rows().into_iter().map(|row| row.id).find(|row| row == id)
     }
 
     /// The groups that match the filter.

@@ -3,9 +3,8 @@
 use ratatui::text::{Line, Span};
 
 use super::{
-    onboarding::attempt_lines,
     page::{audit, fact, head, payload},
-    phrase,
+    phrase, timeline,
 };
 use crate::{
     domain::{attempt::AttemptOutcome, letter::ReplayOutcome},
@@ -47,14 +46,12 @@ pub(super) fn lines(
     if page.history.is_empty() {
         lines.push(piece("none recorded", look.dim()));
     }
-    let mut state = None;
     // What worked is no part of an error's history.
-    for attempt in page.history.iter().filter(|attempt| attempt.outcome != Some(AttemptOutcome::Succeeded)) {
-        if state != Some(&attempt.state) {
-            lines.push(piece(phrase::id(attempt.state.as_str()), look.base()));
-            state = Some(&attempt.state);
-        }
-        attempt_lines(model, attempt, left, &mut lines);
+    let history: Vec<_> =
+        page.history.iter().filter(|attempt| attempt.outcome != Some(AttemptOutcome::Succeeded)).collect();
+    for of_state in history.chunk_by(|one, next| one.state == next.state) {
+        lines.extend(of_state.first().map(|first| piece(phrase::id(first.state.as_str()), look.base())));
+        timeline::history(model, of_state.iter().copied(), left, &mut lines);
     }
     let mut side = Vec::new();
     head(model, &mut side, "behind it");

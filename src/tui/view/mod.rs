@@ -26,6 +26,7 @@ mod onboardings;
 mod page;
 mod phrase;
 mod pulse;
+mod timeline;
 
 use ratatui::{
     Frame,

@@ -100,7 +100,7 @@ pub(super) fn title(model: &Model, name: &str) -> Line<'static> {
 
 /// The list has not been read yet.
 pub(super) fn reading(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
-    draw_lines(buffer, area, &[piece("  reading …", model.look.dim())]);
+    draw_lines(buffer, area, &[piece(format!("  {}", model.unread()), model.look.dim())]);
     None
 }
 

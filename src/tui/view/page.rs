@@ -55,11 +55,12 @@ pub(super) fn lines(model: &Model, columns: usize) -> Vec<Vec<Line<'static>>> {
     let (left, right) = if two { widths(columns) } else { (columns, columns) };
     let (mut main, side) = match model.page() {
         None if model.pages.is_empty() => return Vec::new(),
-        None => (vec![piece("reading …", model.look.dim())], Vec::new()),
+        None => (vec![piece(model.unread(), model.look.dim())], Vec::new()),
         Some(Page::Missing) => {
             (vec![piece("there is no such row any more: Esc goes back", model.look.warn())], Vec::new())
         }
-        Some(Page::Onboarding(page)) => onboarding::lines(model, page, left, right),
+        Some(Page::Onboarding(page)) if two => onboarding::beside(model, page, left, right),
+        Some(Page::Onboarding(page)) => (onboarding::below(model, page, left), Vec::new()),
         Some(Page::Key(page)) => key::lines(model, page, left, right),
         Some(Page::Letter(page)) => letter::lines(model, page, left, right),
     };

@@ -5,6 +5,7 @@ mod advice;
 mod dialogs;
 mod engine;
 mod laws;
+mod pages;
 mod pictures;
 mod plans;
 mod stories;
