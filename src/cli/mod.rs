@@ -133,6 +133,14 @@ struct Worker {
     name: Option<String>,
 }
 
+/// Whether `words`, of which the first is the program, are a command line; for what is offered to be pasted.
+///
+/// # Errors
+/// What is wrong with them, in clap's words.
+pub fn check<I: IntoIterator<Item = String>>(words: I) -> Result<(), String> {
+    Cli::try_parse_from(words).map(drop).map_err(|error| error.to_string())
+}
+
 /// Parses, runs, answers the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-use super::navigate::onboarding_here;
+use super::navigate::{nothing_selected, onboarding_here};
 
 /// `R`.
 pub(super) fn replay(model: &mut Model) -> Vec<Effect> {
@@ -134,6 +134,11 @@ fn open(
 ) -> Vec<Effect> {
     if let Some(why) = model.stale() {
         model.say(Tone::Bad, format!("not on a stale picture: {why}"));
+        return Vec::new();
+    }
+    let is_list = model.pages.is_empty() && model.place() != Place::Pulse;
+    if model.is_frozen_elsewhere() || is_list && model.list().marks.is_empty() && model.selected().is_none() {
+        nothing_selected(model);
         return Vec::new();
     }
     match found {

@@ -42,6 +42,7 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
                 list.typed = typed;
                 list.limit = 0;
                 list.range = None;
+                list.from = None;
             }
         },
         (Entry::Filter(input, error), key) => {

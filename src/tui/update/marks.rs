@@ -34,8 +34,9 @@ pub(super) fn toggle(model: &mut Model) {
 
 /// Begins a range at the cursor, or gives it up.
 pub(super) fn begin_range(model: &mut Model) {
+    let begin = model.selected();
     let list = model.list_mut();
-    list.range = if list.range.is_some() { None } else { list.cursor.clone() };
+    list.range = if list.range.is_some() { None } else { begin };
     if list.range.is_some() {
         model.say(Tone::Note, "range begun: move, then Space marks it");
     }

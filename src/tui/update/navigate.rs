@@ -7,7 +7,7 @@ use crate::{
     },
     tui::{
         layout,
-        model::{LettersBy, Model, OpenPage, Place, View},
+        model::{LettersBy, Model, OpenPage, Place, Tone, View},
     },
 };
 
@@ -72,6 +72,7 @@ pub(super) fn show(model: &mut Model, view: View) {
     }
     model.view = view;
     model.pages.clear();
+    model.list_mut().from = None;
 }
 
 /// The next screen, or the one before.
@@ -107,7 +108,7 @@ pub(super) fn open(model: &mut Model) {
         model.pages.extend(behind.map(|detail| OpenPage { detail, top: 0 }));
         return;
     }
-    let Some(id) = model.list().cursor.clone() else { return };
+    let Some(id) = model.selected() else { return nothing_selected(model) };
     let detail = match model.list_place() {
         Place::Onboardings => Detail::Onboarding(id.into()),
         Place::Keys => Detail::Key(id.into()),
@@ -120,13 +121,32 @@ pub(super) fn open(model: &mut Model) {
         Place::Circuits => {
             model.view = View::Onboardings;
             let list = model.list_mut();
-            list.typed = "status:parked".to_owned();
-            list.filter = Filter::parse(&list.typed).unwrap_or_default();
+            (list.typed, list.filter) = parked_by(&id);
+            list.from = Some(View::Circuits);
+            list.range = None;
+            list.limit = 0;
             return;
         }
         _ => return,
     };
     model.pages.push(OpenPage { detail, top: 0 });
+}
+
+/// Why nothing is done where no row is under the cursor.
+pub(super) fn nothing_selected(model: &mut Model) {
+    let why = if model.is_frozen_elsewhere() { model.unread() } else { "nothing selected" };
+    model.say(Tone::Note, why);
+}
+
+/// The filter that leaves in what the circuit of `operation` holds back, as typed and as read.
+fn parked_by(operation: &str) -> (String, Filter) {
+    let bare = operation.replace('"', "");
+    let value = if bare.contains(char::is_whitespace) { format!("\"{bare}\"") } else { bare };
+    let typed = format!("status:parked operation:{value}");
+    match Filter::parse(&typed) {
+        Ok(filter) => (typed, filter),
+        Err(_) => ("status:parked".to_owned(), Filter::parse("status:parked").unwrap_or_default()),
+    }
 }
 
 /// One step out: a page, then the range, the marks, the filter, the group.
@@ -141,6 +161,9 @@ pub(super) fn back(model: &mut Model) {
     if !list.filter.is_empty() {
         list.filter = Filter::default();
         list.typed.clear();
+        if let Some(view) = list.from.take() {
+            model.view = view;
+        }
         return;
     }
     if !list.marks.is_empty() {

@@ -58,9 +58,6 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
             &Line::from(format!(" {} by {} ", row.kind.as_str().replace('_', " "), row.operator)),
         );
         let reason = row.reason.as_ref().map_or("no reason given".to_owned(), phrase::masked);
-        let targets = row.targets.iter().map(|t| t.as_str()).collect::<Vec<_>>().join("  ");
-        let more = row.applied + row.left_out - row.targets.len() as i64;
-        let more = if more > 0 { format!("  and {} more", number(more)) } else { String::new() };
         let mut lines = vec![
             piece(
                 format!(
@@ -74,9 +71,27 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
             ),
             piece(format!("why: {reason}"), look.base()),
         ];
-        let text = format!("targets: {targets}{more}");
-        lines.extend(wrap(&text, usize::from(inner.width)).into_iter().map(|line| piece(line, look.dim())));
+        let room = usize::from(inner.height).saturating_sub(lines.len());
+        lines.extend(
+            targets(row, usize::from(inner.width), room).into_iter().map(|line| piece(line, look.dim())),
+        );
         draw_lines(buffer, inner, &lines);
     }
     at
+}
+
+/// As many targets as fit `rows` lines of `columns`, and how many more there are.
+fn targets(row: &AuditRow, columns: usize, rows: usize) -> Vec<String> {
+    let all = (row.applied + row.left_out).max(row.targets.len() as i64);
+    let told = |shown: usize| {
+        let names = row.targets.iter().take(shown).map(|t| t.as_str()).collect::<Vec<_>>().join("  ");
+        let text = match all - shown as i64 {
+            0 => format!("targets: {names}"),
+            more if shown == 0 => format!("targets: {}, too long to name here", number(more)),
+            more => format!("targets: {names}  and {} more", number(more)),
+        };
+        wrap(&text, columns)
+    };
+    let fitting = (1..=row.targets.len()).rev().map(told).find(|lines| lines.len() <= rows);
+    fitting.unwrap_or_else(|| told(0))
 }

@@ -13,7 +13,7 @@ use crate::{
         model::Model,
         widget::{
             table::{Cell, Column, Row, Width},
-            text::{draw_lines, percent, piece, wrap},
+            text::{draw_lines, percent, piece, plural, wrap},
         },
     },
 };
@@ -104,7 +104,11 @@ fn told(model: &Model, row: &CircuitRow, columns: usize) -> Vec<Line<'static>> {
     lines.extend(wrap(&text.join(" · "), columns).into_iter().map(|line| piece(line, look.base())));
     if row.holds.0 > 0 {
         lines.push(piece(
-            format!("holds back {} parked onboardings: Enter lists them", row.holds),
+            format!(
+                "holds back {} parked {}: Enter lists them",
+                row.holds,
+                plural(usize::try_from(row.holds.0).unwrap_or_default(), "onboarding")
+            ),
             look.warn(),
         ));
     }

@@ -166,8 +166,11 @@ fn groups_are_filtered_on_the_screen() {
 #[test]
 fn a_circuit_opens_what_it_holds_back() {
     let mut story = storm();
-    story.press("5 Enter").see("filter status:parked");
-    assert_eq!(story.model.query().filter.terms[0].field, Some(Field::Status));
+    story.press("5 Enter").see("filter status:parked operation:github.create_hook");
+    let fields: Vec<_> = story.model.query().filter.terms.iter().map(|term| term.field).collect();
+    assert_eq!(fields, [Some(Field::Status), Some(Field::Operation)]);
+    story.press("Enter Esc Esc").see("circuits · 4");
+    assert!(story.press("2").model.list().filter.is_empty());
 }
 
 #[test]
@@ -482,6 +485,58 @@ fn a_frozen_picture_stays_until_it_is_let_go() {
 }
 
 #[test]
+fn what_a_frozen_picture_lacks_is_said_to_be_frozen_and_not_to_be_read() {
+    let mut story = storm();
+    story.press("2 f 3").see("frozen: press f to look at this").not_see("reading");
+    for keys in ["U", "Enter", "y", "2 Enter", "U"] {
+        story.press(keys).see("frozen: press f to look at this");
+        assert_eq!(story.asked(), [], "{keys}");
+    }
+    story.press("Esc U").see("reading what it would do");
+    story.press("Esc 3 f").see("keys · 4.1k").not_see("frozen");
+}
+
+#[test]
+fn nothing_is_done_where_no_row_is_selected() {
+    for (keys, all) in [("2 j j", "Enter U B R y V"), ("3 j", "Enter U B y"), ("4 z j", "Enter U B R y V")] {
+        let mut story = storm();
+        story.press(keys).world_with(|world| {
+            world.onboardings.clear();
+            world.keys.clear();
+            world.letters.clear();
+        });
+        for key in all.split(' ') {
+            story.press(key);
+            assert_eq!(story.asked(), [], "{keys} {key}");
+            assert!(story.model.pages.is_empty() && story.model.dialog.is_none(), "{keys} {key}");
+            if key != "V" {
+                story.see("nothing selected");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_actions_targets_are_named_or_counted() {
+    for size in [NARROW, WIDE] {
+        let mut story = Story::of(worlds::storm(), size);
+        story.world_with(|world| {
+            let row = &mut world.audit[0];
+            (row.applied, row.left_out) = (12, 11);
+            row.targets = (0..20)
+                .map(|n| format!("0198c0de-0000-7000-8000-0000000000{n:02}").as_str().into())
+                .collect();
+        });
+        story.press("6");
+        let screen = story.screen();
+        let (_, named) = screen.split_once("targets: ").expect("the row is told in full");
+        let named = named.matches("0198c0de-").count();
+        assert!((1..20).contains(&named), "{screen}");
+        story.see(&format!("and {} more", 23 - named));
+    }
+}
+
+#[test]
 fn a_paste_types_but_never_acts() {
     let mut story = storm();
     story.press("2").tell(Msg::Paste("U\nq\ny".to_owned()));
@@ -500,10 +555,7 @@ fn ids_and_commands_are_copied_raw_and_quoted() {
     story.press("2 y");
     assert_eq!(story.asked(), [Effect::Copy("on-0000".to_owned())]);
     story.press("/ 'error:\"it's\"' Enter Y");
-    assert_eq!(
-        story.asked(),
-        [Effect::Copy(r#"redrive onboardings list --filter 'error:"it'\''s"'"#.to_owned())]
-    );
+    assert_eq!(story.asked(), [Effect::Copy(r#"redrive onboardings list 'error:"it'\''s"'"#.to_owned())]);
     story.press("3 Enter Y");
     assert_eq!(story.asked(), [Effect::Copy("redrive keys show github.create_hook/on-0000:hook".to_owned())]);
 }
