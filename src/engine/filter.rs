@@ -1,7 +1,13 @@
 //! The filter language: `status:failed tenant:acme error:"rate limit" !state:NOTIFYING`, and free text over ids,
 //! tenants, repositories and error text. Parsed here once; the store turns terms into conditions.
 
-use crate::domain::word::words;
+use crate::domain::{
+    action::ActionKind,
+    key::{KeyPhase, KeyStatus},
+    letter::{LetterOutcome, LetterReason, LetterStatus},
+    onboarding::{Phase, State, Status},
+    word::words,
+};
 
 words!(
     /// A column a term can name.
@@ -30,7 +36,7 @@ words!(
 pub struct Term {
     /// The column; `None` looks at all text columns of the list.
     pub field: Option<Field>,
-    /// What it must contain (status and state: equal), without regard to case.
+    /// What it must contain (status and state: equal, and a known word), without regard to case.
     pub value: String,
     /// The row must not match.
     pub negated: bool,
@@ -55,6 +61,87 @@ pub enum FilterError {
     /// Nothing after the colon or the exclamation mark.
     #[error("nothing after {0:?}")]
     NoValue(String),
+    /// No list has such a status.
+    #[error("no status {0:?}: onboardings are {onboardings}; keys {keys}; letters {letters}; the audit {audit}",
+        onboardings = list(ONBOARDING_WORDS), keys = list(KEY_WORDS), letters = list(LETTER_WORDS),
+        audit = list(AUDIT_WORDS))]
+    UnknownStatus(String),
+    /// There is no such state.
+    #[error("no state {0:?}: use {states} or how one of them begins", states = list(STATE_WORDS))]
+    UnknownState(String),
+    /// Several states begin so.
+    #[error("state {found:?} could be {candidates}: type more of it")]
+    AmbiguousState {
+        /// What was typed.
+        found: String,
+        /// The states that begin so, separated by "or".
+        candidates: String,
+    },
+}
+
+type Words = fn() -> Vec<&'static str>;
+
+const ONBOARDING_WORDS: Words = || {
+    let statuses = Status::ALL.iter().map(|word| word.as_str());
+    statuses.chain(Phase::ALL.iter().map(|word| word.as_str())).chain(["elsewhere"]).collect()
+};
+const KEY_WORDS: Words = || {
+    let statuses = KeyStatus::ALL.iter().map(|word| word.as_str());
+    statuses.chain(KeyPhase::ALL.iter().map(|word| word.as_str())).chain(["stuck", "elsewhere"]).collect()
+};
+const LETTER_WORDS: Words = || {
+    let statuses = LetterStatus::ALL.iter().map(|word| word.as_str());
+    let outcomes = LetterOutcome::ALL.iter().map(|word| word.as_str());
+    statuses.chain(outcomes).chain(LetterReason::ALL.iter().map(|word| word.as_str())).collect()
+};
+const AUDIT_WORDS: Words = || ActionKind::ALL.iter().map(|word| word.as_str()).collect();
+const STATE_WORDS: Words = || State::ALL.iter().map(|word| word.as_str()).collect();
+
+/// How screens say some words of keys.
+const SAID: [(&str, &str); 3] =
+    [("in_flight", "started"), ("failed_for_good", "failed"), ("free_to_retry", "freed")];
+
+/// Each word once.
+fn list(words: Words) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for word in words() {
+        let word = if State::ALL.iter().any(|state| state.as_str() == word) {
+            word.to_owned()
+        } else {
+            word.to_ascii_lowercase()
+        };
+        if !told.contains(&word) {
+            told.push(word);
+        }
+    }
+    told.join(", ")
+}
+
+/// A status as columns hold it: a word nobody writes would find nothing and not say why.
+fn status(typed: &str) -> Result<String, FilterError> {
+    let word = typed.to_lowercase().replace([' ', '-'], "_");
+    let word = SAID.iter().find(|(said, _)| *said == word).map_or(word, |(_, word)| (*word).to_owned());
+    let known = [ONBOARDING_WORDS, KEY_WORDS, LETTER_WORDS, AUDIT_WORDS]
+        .iter()
+        .any(|words| words().iter().any(|known| known.eq_ignore_ascii_case(&word)));
+    if known { Ok(word) } else { Err(FilterError::UnknownStatus(typed.to_owned())) }
+}
+
+/// A state by its name, or by how only it begins.
+fn state(typed: &str) -> Result<String, FilterError> {
+    let word = typed.to_uppercase().replace([' ', '-'], "_");
+    let states = STATE_WORDS();
+    if states.contains(&word.as_str()) {
+        return Ok(word);
+    }
+    let begin_so: Vec<&str> = states.into_iter().filter(|state| state.starts_with(&word)).collect();
+    match begin_so.as_slice() {
+        [] => Err(FilterError::UnknownState(typed.to_owned())),
+        [only] => Ok((*only).to_owned()),
+        several => {
+            Err(FilterError::AmbiguousState { found: typed.to_owned(), candidates: several.join(" or ") })
+        }
+    }
 }
 
 impl Filter {
@@ -90,7 +177,12 @@ fn term(word: &str) -> Result<Term, FilterError> {
     if value.is_empty() {
         return Err(FilterError::NoValue(word.to_owned()));
     }
-    Ok(Term { field, value: value.to_owned(), negated })
+    let value = match field {
+        Some(Field::Status) => status(value)?,
+        Some(Field::State) => state(value)?,
+        _ => value.to_owned(),
+    };
+    Ok(Term { field, value, negated })
 }
 
 /// Splits at spaces outside double quotes and drops the quotes.
@@ -150,5 +242,49 @@ mod tests {
         assert_eq!(Filter::parse("colour:red"), Err(FilterError::UnknownField("colour".to_owned())));
         assert_eq!(Filter::parse("error:\"rate"), Err(FilterError::OpenQuote));
         assert_eq!(Filter::parse("status:"), Err(FilterError::NoValue("status:".to_owned())));
+    }
+
+    fn value(typed: &str) -> Result<String, String> {
+        Filter::parse(typed).map(|filter| filter.terms[0].value.clone()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_status_nobody_has_is_refused_with_those_there_are() {
+        let refused = value("!status:faild").unwrap_err();
+        assert!(
+            refused.starts_with("no status \"faild\": onboardings are in_progress, completed, failed,"),
+            "{refused}"
+        );
+        for known in ["rolled_back", "elsewhere", "failed_storage", "replaying", "roll_back"] {
+            assert!(refused.contains(known), "{known}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_status_may_be_typed_as_screens_say_it() {
+        for (typed, expected) in [
+            ("status:FAILED", "failed"),
+            ("status:\"rolled back\"", "rolled_back"),
+            ("status:Rolling-Back", "rolling_back"),
+            ("status:\"in flight\"", "started"),
+            ("status:\"failed storage\"", "failed_storage"),
+            ("status:stuck", "stuck"),
+            ("status:exhausted", "exhausted"),
+            ("status:replay", "replay"),
+        ] {
+            assert_eq!(value(typed).as_deref(), Ok(expected), "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_state_may_be_typed_by_how_only_it_begins() {
+        assert_eq!(value("state:configuring").as_deref(), Ok("CONFIGURING_SYNC"));
+        assert_eq!(value("state:\"rolling back\"").as_deref(), Ok("ROLLING_BACK"));
+        assert_eq!(
+            value("state:re").unwrap_err(),
+            "state \"re\" could be RECEIVED or REGISTERING: type more of it"
+        );
+        let refused = value("state:NOTIFING").unwrap_err();
+        assert!(refused.starts_with("no state \"NOTIFING\": use RECEIVED, VALIDATING,"), "{refused}");
     }
 }

@@ -1,11 +1,14 @@
 //! The command line: words for what keys do, completed by Tab. Only what exists can be typed.
 
-use crate::tui::{
-    Exit,
-    keys::{Action, Kind, TABLE},
-    model::{Model, View},
-    msg::Effect,
-    theme::{Look, Palette},
+use crate::{
+    engine::filter::Filter,
+    tui::{
+        Exit,
+        keys::{Action, Kind, TABLE},
+        model::{Entry, Model, View},
+        msg::Effect,
+        theme::{Look, Palette},
+    },
 };
 
 /// What a word asks for.
@@ -62,13 +65,7 @@ pub(super) fn obey(model: &mut Model, typed: &str) -> Result<Vec<Effect>, String
         _ => None,
     });
     match found.map(|(_, word)| word) {
-        None if candidates.is_empty() => {
-            let first = typed.split(' ').next().unwrap_or_default();
-            Err(format!(
-                "no command {:?}: Tab shows what there is",
-                crate::domain::text::SafeText::new(first).as_str()
-            ))
-        }
+        None if candidates.is_empty() => with_argument(model, typed),
         None => Err(format!("which one? {}", candidates.join(", "))),
         Some(Word::Quit) => Ok(vec![Effect::Quit(Exit::Asked)]),
         Some(Word::Theme(palette)) => {
@@ -83,12 +80,41 @@ pub(super) fn obey(model: &mut Model, typed: &str) -> Result<Vec<Effect>, String
                 Some(b) if b.kind == Kind::Writes && model.read_only() => {
                     Err("this dashboard is read-only; start it without --read-only".to_owned())
                 }
-                Some(b) if !b.works_at(model.place()) => Err(format!("{typed} has nothing to act on here")),
+                Some(b) if *action != Action::Filter && !b.works_at(model.place()) => {
+                    Err(format!("{typed} has nothing to act on here"))
+                }
                 _ => {
-                    model.entry = crate::tui::model::Entry::None;
+                    model.entry = Entry::None;
                     Ok(super::obey(model, *action))
                 }
             }
         }
+    }
+}
+
+/// A word and more: only a filter takes an argument.
+fn with_argument(model: &mut Model, typed: &str) -> Result<Vec<Effect>, String> {
+    let (first, argument) = typed.split_once(char::is_whitespace).unwrap_or((typed, ""));
+    let candidates = completions(first);
+    match (candidates.as_slice(), argument.trim()) {
+        ([], _) | (_, "") => Err(format!(
+            "no command {:?}: Tab shows what there is",
+            crate::domain::text::SafeText::new(first).as_str()
+        )),
+        (["filter"], argument) => {
+            let filter = Filter::parse(argument).map_err(|why| why.to_string())?;
+            super::begin_filter(model);
+            let list = model.list_mut();
+            list.filter = filter;
+            list.typed = argument.to_owned();
+            list.limit = 0;
+            list.range = None;
+            model.entry = Entry::None;
+            Ok(Vec::new())
+        }
+        ([only], _) => {
+            Err(format!("{only} takes no argument: it acts on the screen, the marked rows or the cursor's"))
+        }
+        (several, _) => Err(format!("which one? {}", several.join(", "))),
     }
 }

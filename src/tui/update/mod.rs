@@ -16,7 +16,7 @@ use super::{
     Exit,
     keys::{self, Action, Kind},
     layout,
-    model::{Entry, Model, Tone},
+    model::{Entry, Model, Place, Tone, View},
     msg::{Effect, Key, Msg},
 };
 
@@ -104,10 +104,8 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
             model.say(Tone::Note, why);
             Vec::new()
         }
-        Some(binding) if !binding.works_at(model.place()) => {
-            if binding.kind == Kind::Writes {
-                model.say(Tone::Note, format!("{} has nothing to act on here", binding.label));
-            }
+        Some(binding) if binding.action != Action::Filter && !binding.works_at(model.place()) => {
+            model.say(Tone::Note, nothing_here(binding.action, binding.label));
             Vec::new()
         }
         Some(binding) => obey(model, binding.action),
@@ -131,7 +129,7 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::NextView => navigate::turn(model, 1),
         Action::PrevView => navigate::turn(model, -1),
         Action::Group => navigate::regroup(model),
-        Action::Filter => entry::begin_filter(model),
+        Action::Filter => begin_filter(model),
         Action::CommandLine => entry::begin_command(model),
         Action::Help => model.help = Some(0),
         Action::Mark => marks::toggle(model),
@@ -149,4 +147,26 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::RollBack => return action::roll_back(model),
     }
     Vec::new()
+}
+
+/// `/`. Where nothing can be filtered it goes to a list that can: what is typed after it must never act as keys.
+fn begin_filter(model: &mut Model) {
+    model.pages.clear();
+    if matches!(model.list_place(), Place::Pulse | Place::Circuits) {
+        navigate::show(model, View::Onboardings);
+    }
+    entry::begin_filter(model);
+}
+
+/// Why a key does nothing where it was pressed, and where it would.
+fn nothing_here(action: Action, label: &str) -> String {
+    match action {
+        Action::Enter => "no row to open here: the lists are 2 to 6, Esc goes back".to_owned(),
+        Action::Mark | Action::MarkRange | Action::MarkAll => {
+            "no rows to mark here: 2 Onboardings and 4 Letters have some".to_owned()
+        }
+        Action::Group => "no groups here: 4 Letters has some".to_owned(),
+        Action::CopyId => "no id to copy here: the lists are 2 to 6".to_owned(),
+        _ => format!("{label} has nothing to act on here"),
+    }
 }

@@ -4,6 +4,7 @@ use ratatui::{
     Frame,
     buffer::Buffer,
     layout::Rect,
+    style::Style,
     text::{Line, Span},
     widgets::{Clear, Widget as _},
 };
@@ -65,16 +66,26 @@ fn field(
     help: &str,
 ) {
     let (sign, input) = typed;
+    // A reminder may be cut, a mistake or a choice may not.
+    let whole = error.is_some() || sign == ":";
     let columns = usize::from(area.width);
     let text_room = (columns / 2).max(20).min(columns.saturating_sub(3));
     let scroll = input.visual_scroll(text_room);
     let shown: String = skip_columns(input.value(), scroll, text_room);
-    let said = match error {
-        Some(error) => Span::styled(error.to_owned(), model.look.bad()),
-        None => Span::styled(help.to_owned(), model.look.dim()),
+    let (said, style) = match error {
+        Some(error) => (error, model.look.bad()),
+        None => (help, model.look.dim()),
     };
     let used = 3 + width(&shown).max(12) + 2;
-    let said = Span::styled(fit(&said.content, columns.saturating_sub(used)), said.style);
+    let room = columns.saturating_sub(used);
+    // What does not fit beside what is typed stands above it, whole.
+    let said = if width(said) > room && whole {
+        let above = Rect { y: 0, height: area.y, ..area };
+        draw_over(model, screen.buffer_mut(), above, said, style);
+        Span::default()
+    } else {
+        Span::styled(fit(said, room), style)
+    };
     let line = Line::from(vec![
         Span::styled(format!(" {sign}"), model.look.accent()),
         Span::raw(format!("{shown:12}")),
@@ -107,9 +118,14 @@ pub(super) fn draw_toast(model: &Model, buffer: &mut Buffer, body: Rect) {
         Tone::Note => model.look.accent(),
         Tone::Bad => model.look.bad(),
     };
+    draw_over(model, buffer, body, &toast.text, style);
+}
+
+/// `text` in a box over the last rows of `body`.
+fn draw_over(model: &Model, buffer: &mut Buffer, body: Rect, text: &str, style: Style) {
     let columns = usize::from(body.width.saturating_sub(4));
-    let mut lines = wrap(&toast.text, columns);
-    let most = usize::from(body.height / 2).clamp(1, 5);
+    let mut lines = wrap(text, columns);
+    let most = usize::from(body.height / 2).clamp(1, 7);
     if lines.len() > most {
         lines.truncate(most);
         let last = lines.pop().unwrap_or_default();

@@ -12,4 +12,5 @@ mod plans;
 mod stories;
 mod story;
 mod terminal;
+mod typing;
 mod worlds;
