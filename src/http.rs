@@ -6,7 +6,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -83,13 +83,22 @@ pub fn client_trusting(timeout: Duration, ca_file: Option<&Path>) -> Result<reqw
     Ok(builder.build()?)
 }
 
+/// The system's certificates, or the built-in ones where it has none; read once, because it takes tens of milliseconds.
+fn system_roots() -> &'static RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        // A store with a few broken certificates is common: what can be read is used.
+        let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if added == 0 {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        roots
+    })
+}
+
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, HttpError> {
-    let mut roots = RootCertStore::empty();
-    // A store with a few broken certificates is common: what can be read is used.
-    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
+    let mut roots = system_roots().clone();
     if let Some(path) = ca_file {
         let path = path.to_owned();
         let pem = match fs::read(&path) {
