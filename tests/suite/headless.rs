@@ -206,6 +206,20 @@ async fn status_without_metrics_is_unknown_and_not_calm() {
 }
 
 #[tokio::test]
+async fn status_says_what_stands_still_and_why() {
+    let (store, url) = fresh().await;
+    store.trigger("payments").await;
+    let said = "no worker is running: nothing will move until one starts";
+    let (code, out, err) = run(&["status", "--database-url", &url]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains(&format!("advice       {said}")), "{out}");
+    let (_, out, _) = run(&["status", "--json", "--database-url", &url]);
+    let status: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(status["advice"][0]["about"], "no_worker", "{out}");
+    assert_eq!(status["advice"][0]["text"], said);
+}
+
+#[tokio::test]
 async fn a_target_that_does_not_answer_is_a_reason_in_words() {
     let (_store, url) = fresh().await;
     let (code, out, err) = run(&[

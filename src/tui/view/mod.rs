@@ -16,6 +16,7 @@ mod circuits;
 mod dialog;
 mod frame;
 mod header;
+mod headline;
 mod help;
 mod key;
 mod keys;
