@@ -13,7 +13,7 @@ use crate::{
     clock,
     config::{Engine as EngineConfig, Upstreams},
     demo,
-    domain::{id::WorkerId, text::SafeText},
+    domain::{id::WorkerId, mask, text::SafeText},
     engine::{Access, Engine, store::Store},
     http,
     metrics::{
@@ -215,8 +215,8 @@ pub fn demo(settings: &Settings, plan: &demo::Plan, look: &Look) -> anyhow::Resu
             true => running.engine.clone().read_only(),
             false => running.engine.clone(),
         };
-        let session =
-            session(settings, look, engine, feed, "demo · sqlite", running.tracker(), running.cancel());
+        let named = ("demo · sqlite", Some(running.database_url()));
+        let session = session(settings, look, engine, feed, named, running.tracker(), running.cancel());
         let shown = tui::run(session).await;
         let worth = running.stop().await;
         let exit = shown?;
@@ -249,7 +249,9 @@ pub fn top(settings: &Settings, look: &Look) -> anyhow::Result<ExitCode> {
             Some(context) => format!("{context} · {}", opened.engine.reader().label()),
             None => opened.engine.reader().label(),
         };
-        let session = session(settings, look, opened.engine, &feed, &title, &tracker, &cancel);
+        // A URL with a password is not handed on to a clipboard.
+        let database = settings.database_url.clone().filter(|url| mask::secrets(url) == *url);
+        let session = session(settings, look, opened.engine, &feed, (&title, database), &tracker, &cancel);
         let shown = tui::run(session).await;
         cancel.cancel();
         tracker.close();
@@ -305,7 +307,7 @@ fn session(
     look: &Look,
     engine: Engine,
     feed: &Feed,
-    title: &str,
+    (title, database): (&str, Option<String>),
     tracker: &TaskTracker,
     cancel: &CancellationToken,
 ) -> tui::Session {
@@ -316,6 +318,7 @@ fn session(
         nudge: Arc::clone(&feed.nudge),
         operator: settings.operator.clone(),
         title: title.to_owned(),
+        database,
         interval: look.interval,
         look: look.look,
         cancel: cancel.clone(),

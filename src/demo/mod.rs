@@ -90,6 +90,13 @@ pub struct Running {
     folder: tempfile::TempDir,
 }
 
+impl Running {
+    /// The database's URL.
+    pub fn database_url(&self) -> String {
+        format!("sqlite:{}", database(&self.folder).display())
+    }
+}
+
 /// Starts everything but the dashboard; it stops with [`Running::stop`].
 ///
 /// # Errors

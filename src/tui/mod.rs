@@ -67,6 +67,8 @@ pub struct Session {
     pub operator: String,
     /// What this is a dashboard of: `demo · sqlite`.
     pub title: String,
+    /// The database's URL, for commands that are copied; `None` when it holds a secret or is not known.
+    pub database: Option<String>,
     /// How often the poll looks: what is older than twice this, and 10 s, is stale.
     pub interval: Duration,
     /// Colours and characters.
@@ -129,6 +131,7 @@ pub async fn run(session: Session) -> Result<Exit, TuiError> {
         title: SafeText::new(&session.title),
         operator: session.operator,
         access: session.engine.access(),
+        database: session.database,
         interval: session.interval,
     };
     let ui = Ui {

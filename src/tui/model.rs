@@ -180,6 +180,8 @@ pub struct Setting {
     pub operator: String,
     /// Whether anything may be changed.
     pub access: Access,
+    /// The database's URL, for commands that are copied; never one with a secret.
+    pub database: Option<String>,
     /// How often the poll looks.
     pub interval: Duration,
 }

@@ -52,6 +52,13 @@ pub(super) fn command(model: &mut Model) -> Vec<Effect> {
             text
         }
     };
+    // Whoever pastes it elsewhere means the same database.
+    let text = match &model.setting.database {
+        Some(url) => {
+            text.replacen("redrive", &format!("redrive {}", quoted(&format!("--database-url={url}"))), 1)
+        }
+        None => text,
+    };
     copied(model, text)
 }
 
@@ -68,7 +75,7 @@ fn operand(word: &str) -> String {
 
 /// Safe to paste into a POSIX shell.
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '@');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '@' | '=');
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {

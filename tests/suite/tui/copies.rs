@@ -63,3 +63,14 @@ fn where_there_is_no_such_command_none_is_copied() {
     assert_eq!(story.asked(), []);
     assert!(cli::check(["redrive", "audit", "list"].map(str::to_owned)).is_err());
 }
+
+#[test]
+fn a_copied_command_leads_to_the_same_database() {
+    let mut story = Story::of(worlds::storm(), WIDE);
+    story.model.setting.database = Some("sqlite:/tmp/a place/demo.db".to_owned());
+    story.press("2 Enter Y");
+    let asked = story.asked();
+    let [Effect::Copy(line)] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!(line, "redrive '--database-url=sqlite:/tmp/a place/demo.db' onboardings show on-0000");
+    assert_eq!(cli::check(words(line)), Ok(()));
+}

@@ -37,6 +37,7 @@ impl Story {
             title: SafeText::new("demo · sqlite"),
             operator: "ana".to_owned(),
             access,
+            database: None,
             interval: Duration::from_secs(1),
         };
         let model = Model::new(setting, Look::default(), size, noon());

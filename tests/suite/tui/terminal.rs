@@ -57,6 +57,7 @@ fn dashboard() {
             nudge,
             operator: "ana".to_owned(),
             title: "a world".to_owned(),
+            database: None,
             interval: Duration::from_secs(1),
             look: Look::of_environment(|name| std::env::var(name).ok()),
             cancel: CancellationToken::new(),
