@@ -9,6 +9,7 @@ mod headless;
 mod laws;
 mod live;
 mod metrics;
+mod readme;
 mod schema;
 mod support;
 mod terminal;
