@@ -302,7 +302,9 @@ fn describe(plan: &Plan, say: &mut impl FnMut(LineTone, &str)) {
     } else if selected > 1 && will_run > 0 {
         say(LineTone::Dim, "what will run:");
         for line in plan.lines.iter().filter(|line| line.left_out.is_none()).take(200) {
-            say(LineTone::Dim, &format!("  {}  {}", line.label, SafeText::new(&line.id)));
+            // GitHub's own host is not worth a second row for each.
+            let label = line.label.as_str().replace("https://github.com/", "");
+            say(LineTone::Dim, &format!("  {label}  {}", SafeText::new(&line.id)));
         }
     }
 }

@@ -171,7 +171,7 @@ async fn rows_of_others_are_acted_upon(store: &TestStore, place: &Place, operato
     operator.press("2");
     for (id, repository, key, told, phase) in [
         ("theirs-1", "globex/orders", "U", "1 onboarding resumed", "completed"),
-        ("theirs-2", "globex/billing", "B", "roll-back begun", "rolled_back"),
+        ("theirs-2", "globex/billing", "B", "roll-back of theirs-2 begun", "rolled_back"),
     ] {
         filter(operator, &format!("id:{id}"));
         operator.wait_until("the row", LIMIT, |screen| {
@@ -182,7 +182,9 @@ async fn rows_of_others_are_acted_upon(store: &TestStore, place: &Place, operato
         confirm(operator, key);
         operator.wait_for(told, LIMIT);
         place.until(id, phase).await;
-        operator.wait_for(&phase.replace('_', " "), LIMIT);
+        let screen = operator.wait_for(&phase.replace('_', " "), LIMIT);
+        // What went back never came to the end.
+        assert_eq!(screen.contains("✓ NOTIFYING"), phase == "completed", "{screen}");
         operator.press("Esc");
         operator.wait_for("┌ onboardings · ", LIMIT);
     }

@@ -47,7 +47,7 @@ async fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_paints_everything_again()
         assert!(terminal.cells().alternate_screen());
     }
     terminal.press("q");
-    terminal.wait_until("the shell is back", LIMIT, |screen| !screen.contains("● live"));
+    terminal.wait_until("the shell is back", LIMIT, |screen| screen.trim_end().ends_with("ready>"));
     terminal.type_text("echo code $?\r");
     terminal.wait_for("code 0", LIMIT);
     terminal.type_text("exit\r");
