@@ -47,8 +47,10 @@ pub(crate) fn confirm(terminal: &mut Terminal, key: &str) {
         [true, _, _] => terminal.press("y"),
         [_, true, _] => {
             let before = screen.split(" to confirm:").next().unwrap_or_default();
+            // Up from Cancel to the field, and down again past it to the button.
+            terminal.press("Shift+Tab Shift+Tab");
             terminal.type_text(before.rsplit(' ').next().unwrap_or_default());
-            terminal.press("Enter");
+            terminal.press("Tab Tab Tab Enter");
         }
         _ => terminal.press("Esc"),
     }

@@ -1,16 +1,20 @@
 //! Without colours and without Unicode everything is still said.
 
+use tempfile::TempDir;
+
 use super::LIMIT;
 use crate::support::pty::Terminal;
 
-/// A demo in which all is well, once it has drawn its chart.
-fn calm(env: &[(&str, &str)]) -> Terminal {
+/// A demo in which all is well, once it has drawn its chart, and the folder it lives in.
+fn calm(env: &[(&str, &str)]) -> (TempDir, Terminal) {
     let args = ["demo", "--scenario", "calm", "--time-factor", "0.1"];
-    let terminal = Terminal::start(&args, 120, 36, env);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let own = ("TMPDIR", folder.path().to_str().expect("a plain name"));
+    let terminal = Terminal::start(&args, 120, 36, &[&[own], env].concat());
     terminal.wait_until("the verdict and the chart", LIMIT, |screen| {
         screen.contains(" live ") && screen.contains("min ago") && screen.contains(" calm ")
     });
-    terminal
+    (folder, terminal)
 }
 
 fn has_braille(screen: &str) -> bool {
@@ -29,7 +33,7 @@ fn is_coloured(terminal: &Terminal) -> bool {
 
 #[test]
 fn a_terminal_that_can_do_all_is_given_all() {
-    let terminal = calm(&[]);
+    let (_folder, terminal) = calm(&[]);
     terminal.wait_until("the chart is drawn in braille", LIMIT, |screen| {
         screen.lines().any(|line| line.contains('┤') && has_braille(line))
     });
@@ -38,14 +42,14 @@ fn a_terminal_that_can_do_all_is_given_all() {
 
 #[test]
 fn no_color_takes_the_colours_away_and_nothing_else() {
-    let terminal = calm(&[("NO_COLOR", "1")]);
+    let (_folder, terminal) = calm(&[("NO_COLOR", "1")]);
     assert!(has_braille(&terminal.screen()));
     assert!(!is_coloured(&terminal), "{}", terminal.screen());
 }
 
 #[test]
 fn a_dumb_terminal_is_given_ascii_without_colours() {
-    let terminal = calm(&[("TERM", "dumb")]);
+    let (_folder, terminal) = calm(&[("TERM", "dumb")]);
     let screen = terminal.screen();
     assert!(screen.is_ascii(), "{screen}");
     assert!(screen.contains("* live") && screen.contains("+ circuits"), "{screen}");
@@ -54,7 +58,7 @@ fn a_dumb_terminal_is_given_ascii_without_colours() {
 
 #[test]
 fn a_locale_without_utf_8_is_given_ascii_in_colours() {
-    let terminal = calm(&[("LANG", "C")]);
+    let (_folder, terminal) = calm(&[("LANG", "C")]);
     assert!(terminal.screen().is_ascii(), "{}", terminal.screen());
     assert!(is_coloured(&terminal));
 }
