@@ -5,13 +5,10 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Subcommand;
 
-use super::{Settings, output};
+use super::{Settings, listing::Listing, output};
 use crate::{
     domain::text::SafeText,
-    engine::{
-        filter::Filter,
-        reader::{Detail, KeyRow, List, Page, Query, Rows},
-    },
+    engine::reader::{Detail, KeyRow, List, Page, Query, Rows},
     run,
 };
 
@@ -19,15 +16,8 @@ use crate::{
 pub(super) enum Verb {
     /// Those in trouble first
     List {
-        /// Leave in only these: status:STARTED operation:github.create_hook, or free text
-        #[arg(value_name = "FILTER")]
-        filter: Vec<String>,
-        /// How many rows at most
-        #[arg(long, default_value_t = Query::DEFAULT_LIMIT, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-        limit: u32,
-        /// JSON instead of a table
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        listing: Listing,
     },
     /// One key, and why it will or will not be retried
     Show {
@@ -43,13 +33,12 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitC
     let opened = run::open(settings).await?;
     let engine = &opened.engine;
     match verb {
-        Verb::List { filter, limit, json } => {
-            let filter = Filter::parse(&filter.join(" "))?;
-            let query = Query { list: List::Keys, filter, limit, ..Query::default() };
+        Verb::List { listing } => {
+            let query = listing.query(List::Keys)?;
             let Rows::Keys(rows) = engine.reader().read(&query).await?.rows else {
                 bail!("the database answered another list than the one asked for");
             };
-            if json {
+            if listing.json {
                 output::json(&rows)?
             } else {
                 list(&rows)?

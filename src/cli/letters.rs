@@ -8,13 +8,13 @@ use clap::Subcommand;
 use super::{
     Settings,
     act::{self, Acting},
+    listing::Listing,
     output,
 };
 use crate::{
     domain::mask,
     engine::{
         command::{Command, Pace, Target},
-        filter::Filter,
         reader::{Detail, LetterPage, LetterRow, List, Page, Query, Rows},
     },
     run,
@@ -24,18 +24,11 @@ use crate::{
 pub(super) enum Verb {
     /// Newest first
     List {
-        /// Leave in only these: status:open operation:github.create_hook error:503, or free text
-        #[arg(value_name = "FILTER")]
-        filter: Vec<String>,
         /// Only the letters of one error group
         #[arg(long, value_name = "FINGERPRINT")]
         group: Option<String>,
-        /// How many rows at most
-        #[arg(long, default_value_t = Query::DEFAULT_LIMIT, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-        limit: u32,
-        /// JSON instead of a table
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        listing: Listing,
     },
     /// One letter with its request and error history
     Show {
@@ -62,13 +55,12 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitC
     let opened = run::open(settings).await?;
     let engine = &opened.engine;
     match verb {
-        Verb::List { filter, group, limit, json } => {
-            let filter = Filter::parse(&filter.join(" "))?;
-            let query = Query { list: List::Letters { group }, filter, limit, ..Query::default() };
+        Verb::List { group, listing } => {
+            let query = listing.query(List::Letters { group })?;
             let Rows::Letters(rows) = engine.reader().read(&query).await?.rows else {
                 bail!("the database answered another list than the one asked for");
             };
-            if json {
+            if listing.json {
                 output::json(&rows)?
             } else {
                 list(&rows)?

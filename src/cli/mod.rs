@@ -6,6 +6,7 @@
 mod act;
 mod keys;
 mod letters;
+mod listing;
 mod onboardings;
 mod output;
 mod settings;

@@ -8,13 +8,13 @@ use clap::Subcommand;
 use super::{
     Settings,
     act::{self, Acting},
+    listing::Listing,
     output,
 };
 use crate::{
     domain::{mask, onboarding::Request, text::SafeText},
     engine::{
         command::{Command, Elsewhere, Target},
-        filter::Filter,
         reader::{Detail, List, OnboardingPage, OnboardingRow, Page, Query, Rows},
     },
     run,
@@ -24,15 +24,8 @@ use crate::{
 pub(super) enum Verb {
     /// Newest first
     List {
-        /// Leave in only these: status:failed tenant:acme error:"rate limit" !state:NOTIFYING, or free text
-        #[arg(value_name = "FILTER")]
-        filter: Vec<String>,
-        /// How many rows at most
-        #[arg(long, default_value_t = Query::DEFAULT_LIMIT, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-        limit: u32,
-        /// JSON instead of a table
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        listing: Listing,
     },
     /// One onboarding with its attempts, compensations and letters
     Show {
@@ -83,13 +76,12 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitC
     let opened = run::open(settings).await?;
     let engine = &opened.engine;
     match verb {
-        Verb::List { filter, limit, json } => {
-            let filter = Filter::parse(&filter.join(" "))?;
-            let query = Query { list: List::Onboardings, filter, limit, ..Query::default() };
+        Verb::List { listing } => {
+            let query = listing.query(List::Onboardings)?;
             let Rows::Onboardings(rows) = engine.reader().read(&query).await?.rows else {
                 bail!("the database answered another list than the one asked for");
             };
-            if json {
+            if listing.json {
                 output::json(&rows)?
             } else {
                 list(&rows)?
