@@ -490,7 +490,7 @@ pub struct Board {
     pub counts: Counts,
     /// Workers heard of in the last hour.
     pub workers: Vec<WorkerRow>,
-    /// Every circuit.
+    /// Every circuit: those that do not simply let calls pass first, then by name.
     pub circuits: Vec<CircuitRow>,
     /// Groups with open or replaying letters, largest first, at most 200.
     pub letter_groups: Vec<LetterGroup>,

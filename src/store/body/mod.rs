@@ -66,7 +66,14 @@ macro_rules! in_transaction {
             let tried = async {
                 let mut opened = $self.begin().await?;
                 let $tx = &mut opened;
-                let value = $verb.await?;
+                let value = match $verb.await {
+                    Ok(value) => value,
+                    Err(error) => {
+                        // At once, not when the connection is next used: its locks would look like somebody's.
+                        opened.undo().await;
+                        return Err(Fail::from(error));
+                    }
+                };
                 let has_work = opened.commit().await?;
                 Ok::<_, Fail>((value, has_work))
             };

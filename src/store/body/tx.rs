@@ -47,6 +47,12 @@ impl Tx {
         Ok(self.has_work)
     }
 
+    /// Undoes everything and lets go of every lock.
+    pub(super) async fn undo(self) {
+        // Where even this fails the connection is lost, and the database undoes it.
+        let _ = self.inner.rollback().await;
+    }
+
     async fn shift(&mut self, fingerprint: &str, shift: GroupShift) -> Result<(), sqlx::Error> {
         if let Some((error, operation, count)) = shift.born {
             let insert = "INSERT INTO letter_groups (error_fingerprint, error, operation, total, first_seen, last_seen) \

@@ -20,7 +20,6 @@ use super::{
     phrase,
 };
 use crate::{
-    domain::circuit::CircuitState,
     engine::reader::CircuitRow,
     tui::{
         model::Model,
@@ -99,10 +98,7 @@ fn draw_circuits(model: &Model, buffer: &mut Buffer, area: Rect) {
     let inner = frame::draw(model, buffer, area, &Line::from(" circuits "));
     let Some(board) = model.board() else { return };
     let columns = usize::from(inner.width);
-    let mut rows: Vec<_> = board.circuits.iter().collect();
-    rows.sort_by_key(|row| {
-        (row.state == CircuitState::Closed && row.forced.is_none(), row.operation.clone())
-    });
+    let rows = &board.circuits;
     // The name gives way, never the state.
     let widest = |of: &dyn Fn(&CircuitRow) -> usize| rows.iter().map(|row| of(row)).max().unwrap_or_default();
     let state = widest(&|row| width(phrase::circuit(row, model.look).0));

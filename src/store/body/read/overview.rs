@@ -132,7 +132,9 @@ pub(super) async fn circuits(conn: &mut Conn, now: Time) -> Result<Vec<CircuitRo
         let holds = query(holds).bind(Query::COUNT_CAP).bind(operation.as_str());
         circuit.holds = Count(holds.fetch_one(&mut *conn).await?.int("n")?);
     }
-    Ok(circuits.into_values().collect())
+    let mut circuits: Vec<_> = circuits.into_values().collect();
+    circuits.sort_by_key(|circuit| circuit.state == CircuitState::Closed && circuit.forced.is_none());
+    Ok(circuits)
 }
 
 /// The worst state any worker computed, and how many computed it.
