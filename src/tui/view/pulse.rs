@@ -100,7 +100,7 @@ fn draw_circuits(model: &Model, buffer: &mut Buffer, area: Rect) {
     let columns = usize::from(inner.width);
     let rows = &board.circuits;
     // The name gives way, never the state.
-    let widest = |of: &dyn Fn(&CircuitRow) -> usize| rows.iter().map(|row| of(row)).max().unwrap_or_default();
+    let widest = |of: &dyn Fn(&CircuitRow) -> usize| rows.iter().map(of).max().unwrap_or_default();
     let state = widest(&|row| width(phrase::circuit(row, model.look).0));
     let name = widest(&|row| width(row.operation.as_str())).min(columns.saturating_sub(state + 2));
     let mut lines = Vec::new();
