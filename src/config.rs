@@ -1,6 +1,6 @@
 //! What can be configured, as plain types: read from a file, the environment and flags by `cli`, and only carried here.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Where the pipeline's upstreams are and how to speak to them.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,6 +49,29 @@ impl std::fmt::Debug for Upstreams {
     }
 }
 
+/// How long keys are remembered: windows by operation, apart from the leases under which work runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// What was configured, by operation.
+    pub operations: BTreeMap<String, Duration>,
+}
+
+impl Retention {
+    /// Requests of callers: a day covers a client's retries and its operator's morning.
+    pub const REQUEST: Duration = Duration::from_secs(24 * 3_600);
+    /// Payments: a weekend.
+    pub const PAYMENT: Duration = Duration::from_secs(72 * 3_600);
+    /// Messages of a queue that delivers at least once.
+    pub const MESSAGE: Duration = Duration::from_secs(15 * 60);
+    /// Webhooks and calls to other systems, which are resent for weeks.
+    pub const WEBHOOK: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+    /// The window of `operation`, which is `otherwise` unless one was configured.
+    pub fn of(&self, operation: &str, otherwise: Duration) -> Duration {
+        self.operations.get(operation).copied().unwrap_or(otherwise)
+    }
+}
+
 /// How the engine behaves; the defaults are the product's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Engine {
@@ -62,6 +85,8 @@ pub struct Engine {
     pub time_factor: f64,
     /// How long a worker waits for a wake-up before it looks for itself.
     pub poll: Duration,
+    /// How long keys are remembered.
+    pub retention: Retention,
 }
 
 impl Default for Engine {
@@ -72,6 +97,7 @@ impl Default for Engine {
             concurrency: 16,
             time_factor: 1.0,
             poll: Duration::from_secs(1),
+            retention: Retention::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Common;
 use crate::{
-    config::{Engine, Upstreams},
+    config::{Engine, Retention, Upstreams},
     run::Settings,
 };
 
@@ -22,6 +22,9 @@ struct File {
     upstreams: FileUpstreams,
     #[serde(default)]
     engine: FileEngine,
+    /// How long keys are remembered, by operation.
+    #[serde(default)]
+    retention: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -74,7 +77,7 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         operator: flags.operator.clone().or_else(login).unwrap_or_else(|| "unknown".to_owned()),
         context: flags.context.clone(),
         upstreams: upstreams(file.upstreams),
-        engine: engine(&file.engine)?,
+        engine: Engine { retention: retention(&file.retention)?, ..engine(&file.engine)? },
         token: variable("REDRIVE_TOKEN"),
         log: flags.log.clone(),
     })
@@ -144,8 +147,22 @@ fn engine(file: &FileEngine) -> anyhow::Result<Engine> {
         cool_down: duration("cool_down", "REDRIVE_COOL_DOWN", file.cool_down.as_deref(), default.cool_down)?,
         concurrency,
         time_factor,
-        poll: default.poll,
+        ..default
     })
+}
+
+fn retention(file: &BTreeMap<String, String>) -> anyhow::Result<Retention> {
+    let mut operations = BTreeMap::new();
+    for (operation, text) in file {
+        let window = humantime::parse_duration(text).with_context(|| {
+            format!("the retention of {operation} is {text:?}, not a duration such as 24h")
+        })?;
+        if !(Duration::from_secs(60)..=Duration::from_secs(366 * 86_400)).contains(&window) {
+            bail!("the retention of {operation} is {text}: between 1min and 366days is expected");
+        }
+        operations.insert(operation.clone(), window);
+    }
+    Ok(Retention { operations })
 }
 
 fn duration(name: &str, env: &str, file: Option<&str>, default: Duration) -> anyhow::Result<Duration> {

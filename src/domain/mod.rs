@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod attempt;
+pub mod canonical;
 pub mod catalog;
 pub mod circuit;
 pub mod fault;

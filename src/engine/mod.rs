@@ -12,10 +12,13 @@ pub mod command;
 pub mod decide;
 pub mod filter;
 pub mod idempotency;
+pub mod key;
+pub mod lock;
 pub mod observer;
 pub mod plan;
 pub mod reader;
 pub mod store;
+pub mod sweeper;
 pub mod worker;
 pub mod workflow;
 
@@ -61,8 +64,8 @@ impl Engine {
     }
 
     /// The writing side's keys, for work that is to be done once.
-    pub fn keys(&self) -> &dyn store::KeyStore {
-        &*self.store
+    pub fn keys(&self) -> Arc<dyn key::KeyStore> {
+        self.store.clone()
     }
 
     /// Whether commands are accepted.

@@ -70,8 +70,10 @@ words!(
         Mismatch = "mismatch",
         /// A lease was over and the work was taken over.
         Recovered = "recovered",
-        /// The store failed.
+        /// The store failed, and nothing ran.
         Error = "error",
+        /// The store failed, and the work ran without protection.
+        Unprotected = "unprotected",
     }
 );
 
@@ -98,8 +100,8 @@ pub trait Observer: Send + Sync {
     fn circuit(&self, _circuit: &str, _state: CircuitState, _forced: Option<Forced>) {}
     /// A key was asked.
     fn key_asked(&self, _operation: &str, _outcome: KeyOutcome) {}
-    /// A response could not be stored.
-    fn storage_failed(&self, _key: &str) {}
+    /// A response could not be stored under the key the client sent.
+    fn storage_failed(&self, _client_key: &str) {}
     /// A letter was written.
     fn letter_written(&self, _operation: &str, _reason: LetterReason) {}
     /// A state was run to its end, well or not.

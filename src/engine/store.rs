@@ -10,7 +10,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::command::{Receipt, Refusal, Submission};
+use super::{
+    command::{Receipt, Refusal, Submission},
+    key::{KeyIntent, KeyStore},
+    lock::LockStore,
+};
 use crate::domain::{
     attempt::CompensationStatus,
     catalog::{Entity, Relationship},
@@ -123,19 +127,6 @@ pub struct Intent {
     pub name: String,
     /// What the undoing needs to know.
     pub args: Value,
-}
-
-/// A key under which a call is about to be made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeyIntent {
-    /// `operation/client_key`.
-    pub key: KeyId,
-    /// The call it protects: `github.create_hook`.
-    pub operation: String,
-    /// The part sent to the callee.
-    pub client_key: String,
-    /// Lowercase hex SHA-256 of the canonical request.
-    pub request_hash: String,
 }
 
 /// What is written before a state's first effect.
@@ -405,52 +396,9 @@ pub struct Gauges {
     pub letters: Vec<(LetterStatus, i64)>,
 }
 
-/// What beginning work under a key answers.
-#[derive(Debug, Clone, PartialEq)]
-pub enum KeyBegun {
-    /// Run it, then complete or free it with this lease.
-    Fresh(LeaseId),
-    /// As [`KeyBegun::Fresh`], after an earlier holder's lease ran out: its effect may have happened.
-    TakenOver(LeaseId),
-    /// It was done: here is the stored response.
-    Replay {
-        /// HTTP status.
-        code: u16,
-        /// The body, byte for byte.
-        body: Vec<u8>,
-    },
-    /// Somebody is working under it.
-    InFlight {
-        /// How long its lease still runs; `None` where it has none.
-        retry_after: Option<Duration>,
-    },
-    /// The key was used for another request.
-    Mismatch,
-}
-
-/// Idempotency keys: begin, then complete or free.
-#[async_trait]
-pub trait KeyStore: Send + Sync {
-    /// Takes `key` for `lease`, or says why not. Of any number of simultaneous callers exactly one is answered
-    /// `Fresh` or `TakenOver`. A key that others hold (no `lease_until`) is never taken over.
-    async fn begin(&self, key: &KeyIntent, owner: &str, lease: Duration) -> Result<KeyBegun, StoreError>;
-
-    /// Stores the response. `false`: the lease is no longer ours and nothing was stored.
-    async fn complete(
-        &self,
-        key: &KeyId,
-        lease: &LeaseId,
-        code: u16,
-        body: &[u8],
-    ) -> Result<bool, StoreError>;
-
-    /// Sets the key free after a transient failure. `false`: the lease is no longer ours and nothing was changed.
-    async fn free(&self, key: &KeyId, lease: &LeaseId) -> Result<bool, StoreError>;
-}
-
 /// The engine's memory.
 #[async_trait]
-pub trait Store: KeyStore {
+pub trait Store: KeyStore + LockStore {
     /// Applies a command: judges every target again (`engine::plan`), acts on those that pass, and writes the audit
     /// row with its targets when an operator asked, all in one transaction. The same `submission.action` again answers the stored receipt
     /// with `repeated` set. When every target is left out nothing is written and [`Refusal::Nothing`] is answered.

@@ -19,12 +19,12 @@ use crate::{
         attempt::CompensationStatus,
         fault::Fault,
         id::{OnboardingId, StateName},
-        key::key_id,
         onboarding::{Request, State, sha256_hex},
     },
     engine::{
         call::StepCalls,
-        store::{Compensation, Intent, KeyIntent, Opening, Settled, StepDone, Write},
+        key::KeyIntent,
+        store::{Compensation, Intent, Opening, Settled, StepDone, Write},
         workflow::{OnExhaustion, Step, StepPolicy, Undone, Workflow},
     },
     resilience::backoff::{Backoff, Jitter},
@@ -76,11 +76,9 @@ fn policy(state: State) -> StepPolicy {
 
 /// What a key protects, and the request it stands for.
 fn key(onboarding: &OnboardingId, operation: &str, request: &Value) -> Option<KeyIntent> {
-    let client_key = onboarding.as_str().to_owned();
-    // An id of ours always fits; one that others made up may not, and then goes without.
-    let key = key_id(operation, &client_key).ok()?;
     let request_hash = sha256_hex(request.to_string().as_bytes());
-    Some(KeyIntent { key, operation: operation.to_owned(), client_key, request_hash })
+    // An id of ours always fits; one that others made up may not, and then goes without.
+    KeyIntent::new(operation, onboarding.as_str(), request_hash).ok()
 }
 
 #[async_trait]

@@ -18,20 +18,19 @@ use crate::{
     clock,
     domain::{
         id::OnboardingId,
-        key::key_id,
-        onboarding::{Request, TriggerStatus, sha256_hex},
+        onboarding::{Request, TriggerStatus},
         text::SafeText,
     },
     engine::{
         command::{Asker, Command, Refusal, Submission, TriggerAnswer},
-        idempotency::{self, Held, Worked},
+        idempotency::{Held, Operation, Outcome, Source, Worked},
+        key::Answer,
         reader::{Detail, Page, Query},
-        store::KeyIntent,
     },
 };
 
 /// What the intake's keys protect.
-const OPERATION: &str = "onboardings.trigger";
+pub(super) const OPERATION: &str = "onboardings.trigger";
 
 pub(super) async fn trigger(
     State(service): State<Arc<Service>>,
@@ -52,34 +51,23 @@ pub(super) async fn trigger(
         let (code, body) = submit(&service, request).await?;
         return Ok(answer(code, body, false));
     };
-    let key = KeyIntent {
-        key: key_id(OPERATION, &key).map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.to_string()))?,
-        operation: OPERATION.to_owned(),
-        client_key: key,
-        request_hash: sha256_hex(canonical(&request).as_bytes()),
-    };
+    let operation = Operation::new(OPERATION).leased_for(service.lease).kept_for(service.retention);
     let mut refused = None;
     let work = async {
-        match submit(&service, request).await {
-            Ok((code, body)) => Worked::Keep(code, body),
+        match submit(&service, request.clone()).await {
+            Ok((code, body)) => Worked::Completed(Answer::new(code, body)),
             Err(problem) => {
                 refused = Some(problem);
-                Worked::Forget(500, Vec::new())
+                Worked::Freed(Answer::default())
             }
         }
     };
-    let done = idempotency::once(
-        service.engine.keys(),
-        &*service.observer,
-        &key,
-        &service.owner,
-        service.lease,
-        work,
-    )
-    .await;
+    let done = service.keys.once(&operation, &key, &request, || work).await;
     match (refused, done) {
         (Some(problem), _) => Err(problem),
-        (None, Ok(response)) => Ok(answer(response.code, response.body, response.replayed)),
+        (None, Ok(Outcome { answer: stored, source })) => {
+            Ok(answer(stored.code, stored.body, source == Source::Stored))
+        }
         (None, Err(held)) => Err(held_problem(held)),
     }
 }
@@ -134,11 +122,6 @@ fn body_of(answer: &TriggerAnswer) -> Vec<u8> {
     serde_json::to_vec(answer).expect("a trigger's answer is plain JSON")
 }
 
-/// The same request always has the same text, whatever its JSON looked like.
-fn canonical(request: &Request) -> String {
-    json!([request.tenant_id, request.repo_url, request.workspace_id]).to_string()
-}
-
 /// The one `Idempotency-Key`, its structured-field quotes taken off.
 fn client_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, detail);
@@ -161,6 +144,9 @@ fn held_problem(held: Held) -> Problem {
             Problem::new(StatusCode::CONFLICT, detail).retry_after(wait)
         }
         Held::Mismatch => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
+        Held::Invalid(_) => Problem::new(StatusCode::BAD_REQUEST, detail),
+        Held::Request(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
+        Held::Lost => Problem::new(StatusCode::CONFLICT, detail).retry_after(1),
         Held::Store(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5),
     }
 }

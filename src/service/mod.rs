@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, sync::Notify};
 
 use crate::{
     clock,
-    engine::{Engine, observer::Observer},
+    engine::{Engine, idempotency::Keys},
 };
 
 pub use problem::Problem;
@@ -37,16 +37,16 @@ const MAX_BODY: usize = 64 * 1_024;
 pub struct Service {
     /// Where triggers go.
     pub engine: Engine,
-    /// Hears how keys were answered.
-    pub observer: Arc<dyn Observer>,
+    /// The intake's keys.
+    pub keys: Keys,
     /// Renders the metrics page.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// What callers off loopback must send as a bearer token.
     pub token: Option<String>,
-    /// Who holds the keys taken here: the worker's name.
-    pub owner: String,
     /// How long an intake key is held.
     pub lease: Duration,
+    /// How long an intake key's answer is replayed.
+    pub retention: Duration,
 }
 
 /// Why the service does not listen.

@@ -1,20 +1,25 @@
 //! A worker process: the worker, its circuits, its metrics and its HTTP service, wired together.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, intake};
 use crate::{
     clock::Random,
-    config,
+    config::{self, Retention},
     domain::id::WorkerId,
-    engine::{Engine, call::Calls, observer::Observer, store::Store, worker::Worker},
+    engine::{
+        Engine, call::Calls, idempotency::Keys, observer::Observer, store::Store, sweeper, worker::Worker,
+    },
     http::HttpError,
     metrics::export::Metrics,
     onboarding::{Clients, Pipeline},
     resilience::circuit::CircuitPolicy,
 };
+
+/// How often keys whose retention is over are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// What a worker process is made of.
 pub struct Process {
@@ -63,14 +68,17 @@ impl Process {
         let pipeline = Pipeline::new(Clients::new(&self.upstreams)?);
         let circuits = CircuitPolicy::default().scaled(self.config.time_factor);
         let calls = Calls::new(circuits, Arc::clone(&observer));
+        let retention = self.config.retention.of(intake::OPERATION, Retention::REQUEST);
+        let keys = Keys::new(self.engine.keys(), self.worker.as_str()).observed_by(observer);
         let service = Arc::new(Service {
+            keys,
+            retention,
             engine: self.engine,
-            observer,
             metrics: Arc::new(move || metrics.encode()),
             token: self.token,
-            owner: self.worker.to_string(),
             lease: self.config.lease,
         });
+        let keys = service.engine.keys();
         let listener = service.listen(self.listen).await?;
         let address = listener.local_addr().map_err(ProcessError::Address)?;
         let worker = Worker::new(
@@ -83,6 +91,7 @@ impl Process {
         )
         .with_metrics_at(format!("http://{address}/metrics"));
         tracker.spawn(Arc::new(worker).run(shutdown.clone()));
+        tracker.spawn(sweeper::run(keys, SWEEP_EVERY, shutdown.clone()));
         let stop = shutdown.clone();
         tracker.spawn(async move {
             if let Err(error) = service.serve(listener, async move { stop.cancelled().await }).await {

@@ -44,6 +44,18 @@ macro_rules! skip_locked {
 }
 // Differs by necessity: the clock. Not `now()`, which stands still from BEGIN on.
 const NOW: &str = "SELECT statement_timestamp()";
+/// The instant bound as this parameter, or the database's clock.
+macro_rules! now {
+    ($at:literal) => {
+        concat!("coalesce(CAST(", $at, " AS timestamptz), statement_timestamp())")
+    };
+}
+/// So many seconds, bound as the second parameter, later.
+macro_rules! after {
+    ($at:literal, $seconds:literal) => {
+        concat!(now!($at), " + make_interval(secs => ", $seconds, ")")
+    };
+}
 
 /// Two submissions of one action take turns, so that the second reads the first one's receipt.
 async fn lock_action(conn: &mut Conn, action: &str) -> Result<(), sqlx::Error> {

@@ -19,12 +19,20 @@ pub(super) struct Embedded {
 }
 
 /// All of them, oldest first.
-const ALL: [Embedded; 1] = [Embedded {
-    version: 1,
-    name: "first",
-    sqlite: include_str!("../../migrations/sqlite/0001_first.sql"),
-    postgres: include_str!("../../migrations/postgres/0001_first.sql"),
-}];
+const ALL: [Embedded; 2] = [
+    Embedded {
+        version: 1,
+        name: "first",
+        sqlite: include_str!("../../migrations/sqlite/0001_first.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_first.sql"),
+    },
+    Embedded {
+        version: 2,
+        name: "keys",
+        sqlite: include_str!("../../migrations/sqlite/0002_keys.sql"),
+        postgres: include_str!("../../migrations/postgres/0002_keys.sql"),
+    },
+];
 
 /// The newest version this program knows.
 pub(super) const NEWEST: i64 = ALL[ALL.len() - 1].version;

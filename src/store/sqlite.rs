@@ -46,6 +46,24 @@ macro_rules! skip_locked {
 }
 // Differs by necessity: the clock.
 const NOW: &str = "SELECT strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')";
+/// The instant bound as this parameter, or the database's clock.
+macro_rules! now {
+    ($at:literal) => {
+        concat!("strftime('%Y-%m-%dT%H:%M:%f000+00:00', coalesce(", $at, ", 'now'))")
+    };
+}
+/// So many seconds, bound as the second parameter, later.
+macro_rules! after {
+    ($at:literal, $seconds:literal) => {
+        concat!(
+            "strftime('%Y-%m-%dT%H:%M:%f000+00:00', coalesce(",
+            $at,
+            ", 'now'), '+' || ",
+            $seconds,
+            " || ' seconds')"
+        )
+    };
+}
 
 /// Whoever writes has the database for itself already.
 async fn lock_action(_: &mut Conn, _: &str) -> Result<(), sqlx::Error> {

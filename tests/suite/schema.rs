@@ -280,14 +280,14 @@ async fn an_empty_file_and_a_newer_schema_are_told_apart() {
     let error = open(&url, OpenOptions::default()).await.expect_err("it is no database");
     assert!(error.to_string().contains("not a SQLite database"), "{error}");
     for store in [TestStore::sqlite().await, TestStore::postgres().await] {
-        store.sql("UPDATE _sqlx_migrations SET version = 7").await;
+        store.sql("UPDATE _sqlx_migrations SET version = 7 WHERE version = 2").await;
         let error = open(&store.url, OpenOptions::default()).await.expect_err("it is newer");
         assert!(matches!(error, StoreError::NewerSchema { found: 7, .. }), "{error}");
         let error = migrate(&store.url).await.expect_err("it is newer");
         assert!(matches!(error, StoreError::NewerSchema { found: 7, .. }), "{error}");
-        store.sql("UPDATE _sqlx_migrations SET version = 0").await;
+        store.sql("DELETE FROM _sqlx_migrations WHERE version = 7").await;
         let error = open(&store.url, OpenOptions::default()).await.expect_err("it is older");
-        assert!(matches!(error, StoreError::OlderSchema { found: 0, .. }), "{error}");
+        assert!(matches!(error, StoreError::OlderSchema { found: 1, .. }), "{error}");
     }
 }
 

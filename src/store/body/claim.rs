@@ -8,9 +8,10 @@ use sqlx::query;
 use super::{
     Conn,
     attempt::{Held, close_lost, open_attempt},
-    key, onboarding,
+    onboarding,
     onboarding::{Lock, Onboarding},
     row::{Columns, Row},
+    step_key,
     tx::Tx,
 };
 use crate::{
@@ -105,7 +106,7 @@ async fn take(
     };
     open_attempt(tx, &held, tried, attempt).await?;
     if direction == Direction::Forward {
-        key::start_again(tx, &held, state.as_str()).await?;
+        step_key::start_again(tx, &held, state.as_str()).await?;
     }
     let failed_operation = failed_operation(tx.conn(), id, tried).await?;
     let done = subtasks(tx.conn(), id, &state).await?;
@@ -140,7 +141,7 @@ async fn look_again(tx: &mut Tx, id: &str) -> Result<Option<Claimed>, sqlx::Erro
 /// Work on something that is not ours any more ends, quietly.
 async fn dismiss(tx: &mut Tx, id: &str) -> Result<Option<Claimed>, sqlx::Error> {
     close_lost(tx, id).await?;
-    key::free_started(tx, id, None).await?;
+    step_key::free_started(tx, id, None).await?;
     query("DELETE FROM work WHERE kind = 'onboarding' AND subject_id = $1")
         .bind(id)
         .execute(tx.conn())
@@ -194,7 +195,7 @@ pub(super) async fn renew(tx: &mut Tx, leases: &[Lease], lease: Duration) -> Res
             lost.push(lease.clone());
             continue;
         }
-        key::keep(tx, lease.onboarding.as_str(), &lease.id, until).await?;
+        step_key::keep(tx, lease.onboarding.as_str(), &lease.id, until).await?;
     }
     Ok(lost)
 }

@@ -4,9 +4,10 @@ use sqlx::query;
 
 use super::{
     attempt::{Closing, close_attempt},
-    entity, key, letter,
+    entity, letter,
     letter::NewLetter,
     record::{Kept, Step, end_work, finish_state, history, note_error, obey},
+    step_key,
     tx::Tx,
 };
 use crate::{
@@ -34,7 +35,7 @@ pub(super) async fn completed(tx: &mut Tx, step: &Step<'_>, done: &StepDone) -> 
         "UPDATE onboarding_history SET failed_at = NULL, error = NULL, revision = revision + 1 WHERE id = $1";
     query(update).bind(id).execute(tx.conn()).await?;
     letter::close(tx, id, LetterOutcome::Succeeded, None, None).await?;
-    key::free_started(tx, id, None).await?;
+    step_key::free_started(tx, id, None).await?;
     finish(tx, step, Phase::Completed).await
 }
 
@@ -60,7 +61,7 @@ pub(super) async fn failed(
     // Letters before keys, as everywhere; the key a letter names is known only after.
     let replays = letter::close(tx, id, LetterOutcome::FailedAgain, Some(letter_id), None).await?;
     let history = history(tx, id).await?;
-    let key = key::carried(tx.conn(), id, state, fault).await?;
+    let key = step_key::carried(tx.conn(), id, state, fault).await?;
     let new = NewLetter {
         id: letter_id,
         onboarding: &step.onboarding,
@@ -72,7 +73,7 @@ pub(super) async fn failed(
         replays,
     };
     letter::write(tx, new).await?;
-    key::fail(tx, id, fault, why, key.as_deref()).await?;
+    step_key::fail(tx, id, fault, why, key.as_deref()).await?;
     let update =
         "UPDATE onboarding_history SET failed_at = $2, attempt = $3, revision = revision + 1 WHERE id = $1";
     query(update).bind(id).bind(tx.now).bind(step.work.attempt).execute(tx.conn()).await?;

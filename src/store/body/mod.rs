@@ -6,18 +6,23 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Pool;
+use sqlx::{Pool, pool::PoolConnection};
 
 use super::{BEGIN_READ, BEGIN_WRITE, Conn, Db, NOW, Wake, lock_action};
 use crate::{
-    domain::id::{KeyId, LeaseId, StateName, WorkerId},
+    domain::{
+        id::{KeyId, StateName, WorkerId},
+        key::KeyRun,
+    },
     engine::{
         command::{Command, Receipt, Refusal, Submission},
+        key::{Hold, KeyBegun, KeyEnd, KeyIntent, KeyStore},
+        lock::{LockStore, Locked},
         plan::Standing,
         reader::{Board, Query, Reader},
         store::{
-            Claimed, Conflict, ForcedCircuit, Gauges, Heartbeat, KeyBegun, KeyIntent, KeyStore, Lease,
-            Opening, Recorded, StepRecord, Store, StoreError,
+            Claimed, Conflict, ForcedCircuit, Gauges, Heartbeat, Lease, Opening, Recorded, StepRecord, Store,
+            StoreError,
         },
     },
     store::{
@@ -36,11 +41,13 @@ mod end;
 mod entity;
 mod key;
 mod letter;
+mod lock;
 mod onboarding;
 mod read;
 mod record;
 mod row;
 mod standing;
+mod step_key;
 mod tx;
 mod worker;
 
@@ -112,6 +119,13 @@ impl Handle {
         Ok(Tx::new(inner, now, self.cool_down))
     }
 
+    /// A connection that may write, outside of a transaction.
+    async fn connect(&self) -> Result<PoolConnection<Db>, Fail> {
+        let pool = self.write.as_ref().ok_or(Fail::Store(StoreError::ReadOnly))?;
+        self.wake.still_there(&self.label)?;
+        Ok(pool.acquire().await?)
+    }
+
     /// A read-only transaction: everything read in it is of one instant.
     async fn look(&self) -> Result<(sqlx::Transaction<'static, Db>, Time), sqlx::Error> {
         let mut inner = self.read.begin_with(BEGIN_READ).await?;
@@ -131,26 +145,59 @@ impl Handle {
     }
 }
 
+/// Statements that are each a transaction of their own: whether one whose connection was lost happened is not known.
+macro_rules! in_one_statement {
+    ($self:ident, |$conn:ident, $at:ident| $verb:expr) => {
+        async {
+            let mut connection = $self.connect().await?;
+            let ($conn, $at) = (&mut *connection, $self.time.get().map(Time::new));
+            $verb.await.map_err(Fail::Commit)
+        }
+        .await
+    };
+}
+
 #[async_trait]
 impl KeyStore for Handle {
-    async fn begin(&self, key: &KeyIntent, owner: &str, lease: Duration) -> Result<KeyBegun, StoreError> {
-        in_transaction!(self, |tx| key::begin(tx, key, owner, lease))
-            .map_err(self.say("beginning under a key"))
+    async fn begin(&self, key: &KeyIntent, hold: &Hold) -> Result<KeyBegun, StoreError> {
+        const DOING: &str = "beginning under a key";
+        // The two common cases take a statement or two; all others are judged under the key's lock.
+        let first = in_one_statement!(self, |conn, at| async {
+            match key::first(conn, at, key, hold).await? {
+                true => Ok(Some(KeyBegun::Run(KeyRun::New))),
+                false => key::look(conn, at, key, hold).await,
+            }
+        });
+        match first.map_err(self.say(DOING))? {
+            Some(begun) => Ok(begun),
+            None => in_transaction!(self, |tx| key::begin(tx, key, hold)).map_err(self.say(DOING)),
+        }
     }
 
-    async fn complete(
-        &self,
-        key: &KeyId,
-        lease: &LeaseId,
-        code: u16,
-        body: &[u8],
-    ) -> Result<bool, StoreError> {
-        in_transaction!(self, |tx| key::complete(tx, key, lease, code, body))
-            .map_err(self.say("storing a key's response"))
+    async fn keep(&self, key: &KeyId, hold: &Hold) -> Result<bool, StoreError> {
+        in_one_statement!(self, |conn, at| key::keep(conn, at, key, hold))
+            .map_err(self.say("keeping a key's lease"))
     }
 
-    async fn free(&self, key: &KeyId, lease: &LeaseId) -> Result<bool, StoreError> {
-        in_transaction!(self, |tx| key::free(tx, key, lease)).map_err(self.say("freeing a key"))
+    async fn end(&self, key: &KeyId, hold: &Hold, end: &KeyEnd) -> Result<bool, StoreError> {
+        in_one_statement!(self, |conn, at| key::end(conn, at, key, hold, end))
+            .map_err(self.say("ending the work under a key"))
+    }
+
+    async fn sweep(&self, at_most: u32) -> Result<u64, StoreError> {
+        in_transaction!(self, |tx| key::sweep(tx, at_most)).map_err(self.say("forgetting old keys"))
+    }
+}
+
+#[async_trait]
+impl LockStore for Handle {
+    async fn lock(&self, resource: &str, owner: &str, ttl: Duration) -> Result<Locked, StoreError> {
+        in_transaction!(self, |tx| lock::lock(tx, resource, owner, ttl)).map_err(self.say("taking a lock"))
+    }
+
+    async fn unlock(&self, resource: &str, owner: &str) -> Result<bool, StoreError> {
+        in_transaction!(self, |tx| lock::unlock(tx, resource, owner))
+            .map_err(self.say("letting go of a lock"))
     }
 }
 

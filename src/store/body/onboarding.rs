@@ -269,7 +269,7 @@ pub(super) async fn begin_roll_back(
     let again = "UPDATE compensations SET status = 'recorded', attempts = 0 WHERE onboarding_id = $1 AND status = 'failed'";
     query(again).bind(id).execute(tx.conn()).await?;
     letter::close(tx, id, LetterOutcome::RolledBack, None, action).await?;
-    super::key::free_started(tx, id, None).await
+    super::step_key::free_started(tx, id, None).await
 }
 
 /// Makes the row ours in `phase`; `version` moves, because this is a decision.

@@ -7,8 +7,9 @@ use sqlx::query;
 
 use super::{
     attempt::{Closing, Held, close_attempt, open_attempt},
-    end, entity, key, letter, onboarding,
+    end, entity, letter, onboarding,
     onboarding::{Onboarding, Work},
+    step_key,
     tx::Tx,
 };
 use crate::{
@@ -114,7 +115,7 @@ async fn write_opening(
             .execute(tx.conn())
             .await?;
     }
-    key::announce(tx, held, state, &opening.keys).await
+    step_key::announce(tx, held, state, &opening.keys).await
 }
 
 async fn one(tx: &mut Tx, record: &StepRecord, until: Time) -> Kept<Recorded> {
@@ -271,7 +272,7 @@ pub(super) async fn finish_state(tx: &mut Tx, step: &Step<'_>, done: &StepDone) 
             .execute(tx.conn())
             .await?;
     }
-    key::settle(tx, id, state, &done.responses).await?;
+    step_key::settle(tx, id, state, &done.responses).await?;
     entity::write(tx, &step.onboarding, &done.writes).await
 }
 
@@ -293,7 +294,7 @@ async fn pause(
         return obey(tx, step).await;
     }
     let id = step.id();
-    key::free_started(tx, id, None).await?;
+    step_key::free_started(tx, id, None).await?;
     let attempt = step.work.attempt - i64::from(!spent);
     let release = "UPDATE work SET run_at = $2, parked_by = $3, attempt = $4, owner = NULL, lease_id = NULL, lease_until = NULL \
         WHERE kind = 'onboarding' AND subject_id = $1";

@@ -5,8 +5,9 @@ use std::time::Duration;
 use redrive::{
     domain::{attempt::CompensationStatus, fault::Fault, letter::LetterReason, onboarding::Phase},
     engine::{
+        key::KeyIntent,
         reader::{Detail, Page, Query},
-        store::{Conflict, Intent, KeyIntent, Opening, Recorded, Settled, StepDone, StepOutcome, StepRecord},
+        store::{Conflict, Intent, Opening, Recorded, Settled, StepDone, StepOutcome, StepRecord},
     },
 };
 use serde_json::json;

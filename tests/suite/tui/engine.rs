@@ -7,16 +7,18 @@ use redrive::{
     clock,
     domain::{
         action::ActionKind,
-        id::{KeyId, LeaseId, StateName, WorkerId},
+        id::{KeyId, StateName, WorkerId},
     },
     engine::{
         Access, Engine,
         command::{Command, Receipt, Refusal, Submission, TargetOutcome},
+        key::{Hold, KeyBegun, KeyEnd, KeyIntent, KeyStore},
+        lock::{LockStore, Locked},
         plan::{OnboardingStanding, Standing},
         reader::{Board, Query, Reader},
         store::{
-            Claimed, Conflict, ForcedCircuit, Gauges, Heartbeat, KeyBegun, KeyIntent, KeyStore, Lease,
-            Opening, Recorded, StepRecord, Store, StoreError,
+            Claimed, Conflict, ForcedCircuit, Gauges, Heartbeat, Lease, Opening, Recorded, StepRecord, Store,
+            StoreError,
         },
     },
 };
@@ -62,16 +64,27 @@ impl Reader for Fake {
 
 #[async_trait]
 impl KeyStore for Fake {
-    async fn begin(&self, _: &KeyIntent, _: &str, _: Duration) -> Result<KeyBegun, StoreError> {
-        unreachable!("a dashboard begins no work")
+    async fn begin(&self, _: &KeyIntent, _: &Hold) -> Result<KeyBegun, StoreError> {
+        unreachable!("the screen begins nothing under a key")
     }
-
-    async fn complete(&self, _: &KeyId, _: &LeaseId, _: u16, _: &[u8]) -> Result<bool, StoreError> {
-        unreachable!("a dashboard completes no work")
+    async fn keep(&self, _: &KeyId, _: &Hold) -> Result<bool, StoreError> {
+        unreachable!("the screen holds no key")
     }
+    async fn end(&self, _: &KeyId, _: &Hold, _: &KeyEnd) -> Result<bool, StoreError> {
+        unreachable!("the screen holds no key")
+    }
+    async fn sweep(&self, _: u32) -> Result<u64, StoreError> {
+        unreachable!("the screen forgets nothing")
+    }
+}
 
-    async fn free(&self, _: &KeyId, _: &LeaseId) -> Result<bool, StoreError> {
-        unreachable!("a dashboard frees no key")
+#[async_trait]
+impl LockStore for Fake {
+    async fn lock(&self, _: &str, _: &str, _: Duration) -> Result<Locked, StoreError> {
+        unreachable!("the screen locks nothing")
+    }
+    async fn unlock(&self, _: &str, _: &str) -> Result<bool, StoreError> {
+        unreachable!("the screen locks nothing")
     }
 }
 

@@ -1,0 +1,32 @@
+-- Keys and messages are forgotten when their retention is over; what others began has none and is left alone.
+CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at) WHERE expires_at IS NOT NULL;
+
+ALTER TABLE processed_messages ADD COLUMN expires_at timestamptz;
+CREATE INDEX processed_messages_expiry ON processed_messages (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Locks on named resources. A row outlives its holder, so that the fencing token only grows.
+CREATE TABLE locks (
+    resource text PRIMARY KEY,
+    owner text,
+    token bigint NOT NULL,
+    locked_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+
+-- Every verb and noun of an operator's.
+ALTER TABLE operator_actions DROP CONSTRAINT operator_actions_kind_check;
+ALTER TABLE operator_actions ADD CONSTRAINT operator_actions_kind_check
+    CHECK (kind IN ('trigger', 'resume', 'roll_back', 'replay', 'release', 'discard', 'restore', 'reveal', 'force', 'pause', 'unpause', 'stop'));
+ALTER TABLE operator_action_targets DROP CONSTRAINT operator_action_targets_target_kind_check;
+ALTER TABLE operator_action_targets ADD CONSTRAINT operator_action_targets_target_kind_check
+    CHECK (target_kind IN ('onboarding', 'letter', 'key', 'circuit', 'replay'));
+
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'redrive_viewer') THEN
+        GRANT SELECT ON locks TO redrive_viewer;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'redrive_operator') THEN
+        GRANT SELECT, INSERT, UPDATE, DELETE ON locks TO redrive_operator;
+    END IF;
+END $$;

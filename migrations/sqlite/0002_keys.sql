@@ -1,0 +1,46 @@
+-- Keys and messages are forgotten when their retention is over; what others began has none and is left alone.
+CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at) WHERE expires_at IS NOT NULL;
+
+ALTER TABLE processed_messages ADD COLUMN expires_at datetime;
+CREATE INDEX processed_messages_expiry ON processed_messages (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Locks on named resources. A row outlives its holder, so that the fencing token only grows.
+CREATE TABLE locks (
+    resource text PRIMARY KEY NOT NULL,
+    owner text,
+    token bigint NOT NULL,
+    locked_at datetime NOT NULL,
+    expires_at datetime NOT NULL
+);
+
+-- Every verb and noun of an operator's. A CHECK cannot be altered: the tables are made anew.
+ALTER TABLE operator_actions RENAME TO operator_actions_old;
+CREATE TABLE operator_actions (
+    id text PRIMARY KEY NOT NULL,
+    at datetime NOT NULL,
+    operator text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('trigger', 'resume', 'roll_back', 'replay', 'release', 'discard', 'restore', 'reveal', 'force', 'pause', 'unpause', 'stop')),
+    reason text,
+    command json NOT NULL,
+    receipt json NOT NULL,
+    applied bigint NOT NULL,
+    left_out bigint NOT NULL
+);
+INSERT INTO operator_actions SELECT id, at, operator, kind, reason, command, receipt, applied, left_out FROM operator_actions_old;
+DROP TABLE operator_actions_old;
+CREATE INDEX operator_actions_newest ON operator_actions (at, id);
+
+ALTER TABLE operator_action_targets RENAME TO operator_action_targets_old;
+CREATE TABLE operator_action_targets (
+    action_id text NOT NULL,
+    target_kind text NOT NULL CHECK (target_kind IN ('onboarding', 'letter', 'key', 'circuit', 'replay')),
+    target_id text NOT NULL,
+    onboarding_id text,
+    at datetime NOT NULL,
+    left_out text,
+    PRIMARY KEY (action_id, target_kind, target_id)
+);
+INSERT INTO operator_action_targets SELECT action_id, target_kind, target_id, onboarding_id, at, left_out FROM operator_action_targets_old;
+DROP TABLE operator_action_targets_old;
+CREATE INDEX operator_action_targets_target ON operator_action_targets (target_id, at);
+CREATE INDEX operator_action_targets_onboarding ON operator_action_targets (onboarding_id, at) WHERE onboarding_id IS NOT NULL;
