@@ -6,6 +6,7 @@ mod entities;
 mod floors;
 mod harness;
 mod headless;
+mod keys;
 mod laws;
 mod live;
 mod metrics;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::Child,
+    process::{Child, Command, Stdio},
     sync::mpsc,
     time::Duration,
 };
@@ -24,8 +24,13 @@ impl Daemon {
     /// Starts `redrive ARGS` and waits until it said a line with `until` in it.
     pub(crate) fn start(args: &[&str], env: &[(&str, &str)], until: &str) -> Self {
         let mut command = redrive(args);
-        command.envs(env.iter().copied()).stderr(std::process::Stdio::inherit());
-        let mut child = command.spawn().expect("the binary starts");
+        command.envs(env.iter().copied());
+        Self::of(command, until)
+    }
+
+    /// Starts `command`, whose output is piped, and waits until it said a line with `until` in it.
+    pub(crate) fn of(mut command: Command, until: &str) -> Self {
+        let mut child = command.stderr(Stdio::inherit()).spawn().expect("the binary starts");
         let out = child.stdout.take().expect("its output is captured");
         let (say, said) = mpsc::channel();
         std::thread::spawn(move || {
@@ -36,14 +41,22 @@ impl Daemon {
             }
         });
         let mut daemon = Self { child, said, lines: Vec::new() };
-        while !daemon.lines.last().is_some_and(|line| line.contains(until)) {
-            let line = daemon
-                .said
-                .recv_timeout(START)
-                .unwrap_or_else(|_| panic!("{args:?} never said {until:?}, only {:?}", daemon.lines));
-            daemon.lines.push(line);
-        }
+        daemon.hear(until, START);
         daemon
+    }
+
+    /// Waits until it says a line with `until` in it.
+    pub(crate) fn hear(&mut self, until: &str, limit: Duration) {
+        loop {
+            let line = self
+                .said
+                .recv_timeout(limit)
+                .unwrap_or_else(|_| panic!("it never said {until:?}, only {:?}", self.lines));
+            self.lines.push(line);
+            if self.lines.last().is_some_and(|line| line.contains(until)) {
+                return;
+            }
+        }
     }
 
     /// The first `http://host:port` it said.

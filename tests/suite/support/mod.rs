@@ -12,6 +12,7 @@ pub(crate) mod place;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod prometheus;
+pub(crate) mod proxy;
 pub(crate) mod pty;
 pub(crate) mod stores;
 pub(crate) mod wait;
