@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -18,33 +18,39 @@ use super::{
 use crate::{
     clock,
     domain::{
-        circuit::Forced,
+        circuit::{CircuitState, Forced},
         fault::{Fault, FaultClass},
     },
     resilience::{
-        budget::{Budget, BudgetPolicy},
-        circuit::{Circuit, CircuitPolicy, Permit},
+        budget::{Budget, BudgetPolicy, Cost, Deposit},
+        circuit::{Circuit, CircuitPolicy, Counts, Force, Permit},
+        classify::{self, Health},
     },
 };
 
 /// Every operation's circuit and retry budget in this process.
 pub struct Calls {
     policy: CircuitPolicy,
-    circuits: Mutex<Circuits>,
+    operations: RwLock<Operations>,
     observer: Arc<dyn Observer>,
 }
 
 #[derive(Default)]
-struct Circuits {
-    computed: HashMap<String, Circuit>,
-    budgets: HashMap<String, Budget>,
+struct Operations {
+    guarded: HashMap<String, Arc<Guarded>>,
     forced: HashMap<String, Forced>,
+}
+
+/// One operation's circuit and retry budget.
+struct Guarded {
+    circuit: Circuit,
+    budget: Budget,
 }
 
 impl Calls {
     /// Circuits that follow `policy` and report to `observer`.
     pub fn new(policy: CircuitPolicy, observer: Arc<dyn Observer>) -> Arc<Self> {
-        Arc::new(Self { policy, circuits: Mutex::default(), observer })
+        Arc::new(Self { policy, operations: RwLock::default(), observer })
     }
 
     /// The observer.
@@ -54,98 +60,76 @@ impl Calls {
 
     /// What operators forced, as the store says; replaces what was forced before.
     pub fn force(&self, forced: &[ForcedCircuit]) {
-        self.locked(|circuits| {
-            circuits.forced = forced.iter().map(|f| (f.operation.clone(), f.forced)).collect();
-        });
+        let forced = forced.iter().map(|f| (f.operation.clone(), f.forced)).collect();
+        let mut operations = self.operations.write().unwrap_or_else(PoisonError::into_inner);
+        if operations.forced == forced {
+            return;
+        }
+        for (operation, guarded) in &operations.guarded {
+            guarded.circuit.force(forced.get(operation).map(by_operator));
+        }
+        operations.forced = forced;
     }
 
     /// Every circuit as computed here.
     pub fn reports(&self) -> Vec<CircuitReport> {
         let now = clock::instant();
-        let reports = self.locked(|circuits| {
-            let report = |(operation, circuit): (&String, &Circuit)| {
-                let rate = circuit.failure_rate();
-                let forced = circuits.forced.get(operation).copied();
-                let report = CircuitReport {
-                    operation: operation.clone(),
-                    state: circuit.state(now),
-                    failure_rate: rate.map(|(rate, _)| rate),
-                    calls: rate.map_or(0, |(_, calls)| i32::try_from(calls).unwrap_or(i32::MAX)),
-                    probe_in: circuit.probe_in(now),
-                };
-                let budget = circuits.budgets.get(operation).map(|budget| budget.remaining(now));
-                (report, forced, budget)
-            };
-            circuits.computed.iter().map(report).collect::<Vec<_>>()
-        });
-        for (report, forced, budget) in &reports {
-            self.observer.circuit(&report.operation, report.state, *forced);
-            if let Some(budget) = budget {
-                self.observer.budget_remaining(&report.operation, *budget);
+        let report = |(operation, guarded): (&String, &Arc<Guarded>)| {
+            let standing = guarded.circuit.standing(now);
+            let closed = standing.state == CircuitState::Closed;
+            let counts = if closed { standing.counts } else { Counts::default() };
+            let forced = guarded.circuit.forced(now).map(|force| force.to);
+            self.observer.circuit(operation, standing.state, forced);
+            self.observer.budget_remaining(operation, guarded.budget.remaining(now));
+            CircuitReport {
+                operation: operation.clone(),
+                state: standing.state,
+                failure_rate: counts.failure_rate(),
+                calls: i32::try_from(counts.calls).unwrap_or(i32::MAX),
+                probe_in: standing.probe_in,
             }
-        }
-        reports.into_iter().map(|(report, ..)| report).collect()
+        };
+        self.read().guarded.iter().map(report).collect()
     }
 
-    fn ask(&self, operation: &str, kind: AttemptKind) -> Result<Permitted, Denied> {
+    fn of(&self, operation: &str) -> Arc<Guarded> {
+        if let Some(guarded) = self.read().guarded.get(operation) {
+            return Arc::clone(guarded);
+        }
+        let mut operations = self.operations.write().unwrap_or_else(PoisonError::into_inner);
+        let Operations { guarded, forced } = &mut *operations;
+        let new = || {
+            let now = clock::instant();
+            let circuit = Circuit::new(self.policy, now);
+            circuit.force(forced.get(operation).map(by_operator));
+            Arc::new(Guarded { circuit, budget: Budget::new(BudgetPolicy::default(), now) })
+        };
+        Arc::clone(guarded.entry(operation.to_owned()).or_insert_with(new))
+    }
+
+    // A panic under this lock leaves a list of operations behind, which is still good.
+    fn read(&self) -> RwLockReadGuard<'_, Operations> {
+        self.operations.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The store does not say more about it yet.
+fn by_operator(to: &Forced) -> Force {
+    Force { to: *to, until: None, reason: String::new(), owner: String::new() }
+}
+
+impl Guarded {
+    /// Asks to make one attempt.
+    fn ask(&self, kind: AttemptKind) -> Result<Permit<'_>, Denied> {
         let now = clock::instant();
-        self.locked(|circuits| {
-            let permitted = match circuits.forced.get(operation) {
-                Some(Forced::Open) => return Err(Denied::Circuit(self.policy.open_for)),
-                Some(Forced::Closed) => Permitted::Forced,
-                None => match circuits.of(operation, self.policy).ask(now) {
-                    Ok(permit) => Permitted::Computed(permit),
-                    Err(wait) => return Err(Denied::Circuit(wait)),
-                },
-            };
-            let budget = circuits.budget(operation);
-            if kind == AttemptKind::First {
-                budget.deposit(now);
-            } else if !budget.withdraw(now) {
-                if let Permitted::Computed(permit) = permitted {
-                    circuits.of(operation, self.policy).give_back(permit);
-                }
-                return Err(Denied::Budget);
-            }
-            Ok(permitted)
-        })
-    }
-
-    fn report(&self, operation: &str, permitted: Permitted, verdict: Verdict) {
-        let (Permitted::Computed(permit), now) = (permitted, clock::instant()) else { return };
-        self.locked(|circuits| {
-            let circuit = circuits.of(operation, self.policy);
-            match verdict {
-                Verdict::Worked => circuit.report(permit, true, now),
-                Verdict::Failed => circuit.report(permit, false, now),
-                Verdict::SaysNothing => circuit.give_back(permit),
-            }
-        });
-    }
-
-    fn locked<T>(&self, act: impl FnOnce(&mut Circuits) -> T) -> T {
-        // A panic under this lock leaves plain counters behind, which are still good.
-        act(&mut self.circuits.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Circuits {
-    fn of(&mut self, operation: &str, policy: CircuitPolicy) -> &mut Circuit {
-        if !self.computed.contains_key(operation) {
-            self.computed.insert(operation.to_owned(), Circuit::new(policy));
+        let permit = self.circuit.ask(now).map_err(|refused| Denied::Circuit(refused.wait))?;
+        match kind {
+            AttemptKind::First => self.budget.deposit(Deposit::FirstTry, now),
+            // The engine's budgets are ratios: what became of the retry makes no difference to them.
+            AttemptKind::Retry => drop(self.budget.withdraw(Cost::Retry, now).map_err(|_| Denied::Budget)?),
         }
-        self.computed.get_mut(operation).expect("it was inserted above")
+        Ok(permit)
     }
-
-    fn budget(&mut self, operation: &str) -> &mut Budget {
-        self.budgets.entry(operation.to_owned()).or_insert_with(|| Budget::new(BudgetPolicy::default()))
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Permitted {
-    Forced,
-    Computed(Permit),
 }
 
 /// Why a call is not made.
@@ -169,13 +153,6 @@ impl Denied {
         };
         Fault { retry_after: Some(wait), ..Fault::new(class, text).of(operation) }
     }
-}
-
-/// What a call's outcome says about its callee.
-enum Verdict {
-    Worked,
-    Failed,
-    SaysNothing,
 }
 
 /// The calls of one step: the same circuits, with the attempt's number.
@@ -226,7 +203,9 @@ impl StepCalls {
     {
         let observer = &self.calls.observer;
         let kind = self.kind(operation);
-        let permitted = self.calls.ask(operation, kind).map_err(|denied| {
+        let guarded = self.calls.of(operation);
+        // Dropped with the call, at a step's timeout or a shutdown, the permit gives its place back.
+        let permit = guarded.ask(kind).map_err(|denied| {
             match (kind, &denied) {
                 (AttemptKind::First, _) => observer.call_ended(operation, CallOutcome::Rejected),
                 (AttemptKind::Retry, Denied::Circuit(_)) => observer.retry_denied(operation, Denial::Circuit),
@@ -234,7 +213,6 @@ impl StepCalls {
             }
             denied.fault(operation)
         })?;
-        let guard = Guard { calls: &self.calls, operation, permitted: Some(permitted) };
         let began = clock::instant();
         let answer = match tokio::time::timeout(self.longest, call).await {
             Ok(answer) => answer,
@@ -244,22 +222,24 @@ impl StepCalls {
             )),
         };
         let answer = answer.map_err(|fault| fault.of(operation));
-        let (outcome, verdict) = match &answer {
-            Ok(_) => (CallAttemptOutcome::Success, Verdict::Worked),
-            Err(fault) => match fault.class {
-                FaultClass::Timeout => (CallAttemptOutcome::Timeout, Verdict::Failed),
-                FaultClass::Transient | FaultClass::Unknown => {
-                    (CallAttemptOutcome::Transient, Verdict::Failed)
-                }
-                // The callee answered, and its answer is about the request, not about its health.
-                FaultClass::Permanent => (CallAttemptOutcome::Permanent, Verdict::Worked),
-                FaultClass::CircuitOpen | FaultClass::BudgetSpent => {
-                    (CallAttemptOutcome::Transient, Verdict::SaysNothing)
-                }
-            },
+        let (outcome, health) = match &answer {
+            Ok(_) => (CallAttemptOutcome::Success, Health::Well),
+            Err(fault) => {
+                let outcome = match fault.class {
+                    FaultClass::Timeout => CallAttemptOutcome::Timeout,
+                    FaultClass::Permanent => CallAttemptOutcome::Permanent,
+                    _ => CallAttemptOutcome::Transient,
+                };
+                (outcome, classify::health(fault.class))
+            }
         };
-        guard.done(verdict);
-        observer.attempt_ended(operation, kind, outcome, clock::instant().saturating_duration_since(began));
+        let now = clock::instant();
+        let took = now.saturating_duration_since(began);
+        match health {
+            Health::Well | Health::Ill => permit.report(health == Health::Well, took, now),
+            Health::Unknown => drop(permit),
+        }
+        observer.attempt_ended(operation, kind, outcome, took);
         match &answer {
             Ok(_) => observer.call_ended(operation, CallOutcome::Success),
             Err(fault) if self.last_attempt || fault.class == FaultClass::Permanent => {
@@ -271,34 +251,12 @@ impl StepCalls {
     }
 }
 
-/// Gives the permit back when the call is dropped, at a step's timeout or a shutdown.
-struct Guard<'a> {
-    calls: &'a Calls,
-    operation: &'a str,
-    permitted: Option<Permitted>,
-}
-
-impl Guard<'_> {
-    fn done(mut self, verdict: Verdict) {
-        if let Some(permitted) = self.permitted.take() {
-            self.calls.report(self.operation, permitted, verdict);
-        }
-    }
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        if let Some(permitted) = self.permitted.take() {
-            self.calls.report(self.operation, permitted, Verdict::SaysNothing);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::resilience::circuit::Window;
 
     #[derive(Default)]
     struct Heard(Mutex<Vec<(String, AttemptKind)>>);
@@ -328,7 +286,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_call_says_nothing_about_its_callee() {
         let calls = Calls::new(
-            CircuitPolicy { window: 1, minimum_calls: 1, ..CircuitPolicy::default() },
+            CircuitPolicy { window: Window::Calls(1), minimum_calls: 1, ..CircuitPolicy::default() },
             Arc::new(()),
         );
         let step = StepCalls::new(calls.clone(), 1, false, Duration::from_secs(60));

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use super::workflow::{OnExhaustion, StepPolicy};
-use crate::domain::{
-    fault::{Fault, FaultClass},
-    letter::LetterReason,
+use crate::{
+    domain::{
+        fault::{Fault, FaultClass},
+        letter::LetterReason,
+    },
+    resilience::classify::{Classes, Tries},
 };
 
 /// The longest we let the other side make us wait.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
-/// Attempts at a fault we do not know, where the policy would allow more.
-const UNKNOWN_ATTEMPTS: u32 = 2;
 /// A worker vanishing is no error of the step; but a step that takes its workers down with it must end.
 const LOST_ATTEMPTS: u32 = 3;
 
@@ -74,23 +75,19 @@ impl Tried {
 
 /// Decides what follows `fault`; `unit` is a random number in `[0, 1)` for the jitter.
 pub fn after_fault(policy: &StepPolicy, tried: Tried, fault: &Fault, unit: f64) -> Decision {
-    let allowed = match fault.class {
+    if matches!(fault.class, FaultClass::CircuitOpen | FaultClass::BudgetSpent) {
         // The call was not made: wait, whatever attempt it is.
-        FaultClass::CircuitOpen | FaultClass::BudgetSpent => {
-            let operation = fault.operation.clone().unwrap_or_default();
-            let wait = fault.retry_after.unwrap_or(policy.backoff.base);
-            // Those parked together must not come back together.
-            return Decision::Park { operation, delay: wait + policy.backoff.base.mul_f64(unit) };
-        }
-        FaultClass::Permanent => 0,
-        FaultClass::Unknown => policy.attempts.min(UNKNOWN_ATTEMPTS),
-        FaultClass::Transient | FaultClass::Timeout => policy.attempts,
-    };
-    let faults = tried.faults();
+        let operation = fault.operation.clone().unwrap_or_default();
+        let wait = fault.retry_after.unwrap_or(policy.backoff.base);
+        // Those parked together must not come back together.
+        return Decision::Park { operation, delay: wait + policy.backoff.base.mul_f64(unit) };
+    }
+    let tries = Classes::default().tries(fault.class);
+    let (allowed, faults) = (tries.of(policy.attempts), tried.faults());
     if faults < allowed {
-        let jittered = match fault.class {
-            FaultClass::Unknown => policy.backoff.cap,
-            _ => policy.backoff.delay(faults, unit),
+        let jittered = match tries {
+            Tries::FewAndSlow(_) => policy.backoff.cap,
+            Tries::Once | Tries::All => policy.backoff.delay(faults, unit),
         };
         let asked = fault.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
         let delay = jittered.max(asked);

@@ -19,7 +19,10 @@ use crate::{
     clock,
     domain::fault::{Fault, FaultClass},
     engine::call::StepCalls,
-    resilience::classify,
+    resilience::{
+        classify::{self, Classify},
+        retry_after,
+    },
 };
 
 /// The header our key travels in, the same for every attempt of one effect.
@@ -112,7 +115,8 @@ impl Call {
     fn refused(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Fault {
         let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
         let beginning = String::from_utf8_lossy(&body[..body.len().min(4_096)]).into_owned();
-        let retry_after = header(RETRY_AFTER.as_str()).and_then(|v| wait(v, clock::now()));
+        let retry_after =
+            header(RETRY_AFTER.as_str()).and_then(|v| retry_after::parse(v, clock::now().into()));
         let class = classify::answer(classify::Answer {
             status,
             retry_after,
@@ -140,27 +144,40 @@ impl Call {
     /// What it means that no complete answer came.
     fn broken(&self, error: &reqwest::Error) -> Fault {
         let (service, what) = (self.service, &self.what);
-        let (class, message) = match error {
-            e if e.is_timeout() => (
-                FaultClass::Timeout,
-                format!("{service} did not answer {what} in time: whether it was done is not known"),
-            ),
-            e if e.is_builder() => (
-                FaultClass::Permanent,
-                format!(
-                    "cannot ask {service} for {what}: {}; check its URL and token in the settings",
-                    root(e)
-                ),
-            ),
-            e if e.is_connect() => {
-                (FaultClass::Transient, format!("cannot reach {service} for {what}: {}", root(e)))
+        let message = match error {
+            e if e.is_timeout() => {
+                format!("{service} did not answer {what} in time: whether it was done is not known")
             }
-            e => (
-                FaultClass::Transient,
-                format!("the connection to {service} broke during {what}: {}", root(e)),
-            ),
+            e if e.is_builder() => {
+                let cause = root(e);
+                format!("cannot ask {service} for {what}: {cause}; check its URL and token in the settings")
+            }
+            e if e.is_connect() => format!("cannot reach {service} for {what}: {}", root(e)),
+            e => format!("the connection to {service} broke during {what}: {}", root(e)),
         };
-        Fault::new(class, message).of(self.operation)
+        Fault::new(error.class(), message).of(self.operation)
+    }
+}
+
+impl Classify for reqwest::Error {
+    fn class(&self) -> FaultClass {
+        match self {
+            e if e.is_timeout() => FaultClass::Timeout,
+            e if e.is_builder() => FaultClass::Permanent,
+            e => match e.status() {
+                None => FaultClass::Transient,
+                Some(status) => classify::answer(classify::Answer {
+                    status: status.as_u16(),
+                    retry_after: None,
+                    ratelimit_remaining: None,
+                    body: "",
+                }),
+            },
+        }
+    }
+
+    fn throttled(&self) -> bool {
+        self.status().is_some_and(|status| status.as_u16() == 429)
     }
 }
 
@@ -204,15 +221,6 @@ fn one_line(text: &str) -> String {
     }
 }
 
-/// `Retry-After`: seconds, or an HTTP date.
-fn wait(value: &str, now: DateTime<Utc>) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = DateTime::parse_from_rfc2822(value.trim()).ok()?;
-    Some((date.with_timezone(&Utc) - now).to_std().unwrap_or_default())
-}
-
 /// `x-ratelimit-reset`: GitHub sends the second since 1970, Terraform Cloud how many seconds are left.
 fn reset(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let seconds = value.trim().parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0)?;
@@ -244,15 +252,6 @@ mod tests {
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().expect("a time")
-    }
-
-    #[test]
-    fn a_wait_is_read_in_seconds_and_as_a_date() {
-        let now = at("1994-11-06T08:49:07Z");
-        assert_eq!(wait("120", now), Some(Duration::from_secs(120)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::from_secs(30)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO));
-        assert_eq!(wait("soon", now), None);
     }
 
     #[test]

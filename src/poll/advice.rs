@@ -85,7 +85,7 @@ fn circuits(board: &Board, now: DateTime<Utc>) -> Vec<Advice> {
         .circuits
         .iter()
         .filter_map(|row| match (row.forced, row.state) {
-            (Some(Forced::Closed), _) | (None, CircuitState::Closed) => None,
+            (Some(Forced::Closed | Forced::Disabled), _) | (None, CircuitState::Closed) => None,
             (Some(Forced::Open), _) | (None, CircuitState::Open) => Some((Matter::CircuitOpen, row)),
             (None, CircuitState::HalfOpen) => (row.holds.0 > 0).then_some((Matter::CircuitHalfOpen, row)),
         })

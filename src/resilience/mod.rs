@@ -4,3 +4,9 @@ pub mod backoff;
 pub mod budget;
 pub mod circuit;
 pub mod classify;
+pub mod invalid;
+pub mod retry_after;
+
+mod slices;
+mod stripe;
+mod sync;

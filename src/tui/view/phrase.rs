@@ -150,6 +150,7 @@ pub(super) fn circuit(row: &CircuitRow, look: Look) -> (&'static str, Style) {
     match (row.forced, row.state) {
         (Some(Forced::Open), _) => ("forced OPEN", look.bad()),
         (Some(Forced::Closed), _) => ("forced closed", look.warn()),
+        (Some(Forced::Disabled), _) => ("disabled", look.warn()),
         (None, CircuitState::Open) => ("OPEN", look.bad()),
         (None, CircuitState::HalfOpen) => ("half open", look.warn()),
         (None, CircuitState::Closed) => ("closed", look.good()),

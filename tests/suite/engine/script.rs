@@ -26,7 +26,7 @@ use redrive::{
     },
     resilience::{
         backoff::{Backoff, Jitter},
-        circuit::CircuitPolicy,
+        circuit::{CircuitPolicy, Window},
     },
     store::{self, OpenOptions},
 };
@@ -226,8 +226,13 @@ impl World {
 
     /// The same world, whose circuits open after two failures and stay open for `open_for`.
     pub(crate) fn with_touchy_circuits(mut self, open_for: Duration) -> Self {
-        self.circuit =
-            CircuitPolicy { window: 2, minimum_calls: 2, probes: 1, open_for, ..CircuitPolicy::default() };
+        self.circuit = CircuitPolicy {
+            window: Window::Calls(2),
+            minimum_calls: 2,
+            probes: 1,
+            open_for,
+            ..CircuitPolicy::default()
+        };
         self
     }
 
