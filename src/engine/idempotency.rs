@@ -61,6 +61,8 @@ pub struct Operation {
     pub retention: Duration,
     /// What to do while the store does not answer.
     pub when_down: WhenDown,
+    /// How long `once_in` waits for another transaction that has the key.
+    pub wait: Duration,
 }
 
 impl Operation {
@@ -71,6 +73,7 @@ impl Operation {
             lease: Duration::from_secs(30),
             retention: Retention::REQUEST,
             when_down: WhenDown::Refuse,
+            wait: Duration::from_secs(2),
         }
     }
 
@@ -84,6 +87,12 @@ impl Operation {
     #[must_use]
     pub fn leased_for(self, lease: Duration) -> Self {
         Self { lease, ..self }
+    }
+
+    /// The same, with `once_in` waiting for `wait` at most.
+    #[must_use]
+    pub fn waiting_for(self, wait: Duration) -> Self {
+        Self { wait, ..self }
     }
 
     /// The same, doing `when_down` while the store does not answer.
@@ -215,20 +224,15 @@ impl Keys {
     {
         let asked = |outcome| self.observer.key_asked(&key.operation, outcome);
         let hold = Hold::new(self.owner.as_str(), operation.lease, operation.retention);
-        let run = match self.begin(key, &hold).await {
+        let begun = self.begin(key, &hold).await;
+        if let Ok(begun) = &begun {
+            asked(begun.outcome());
+        }
+        let run = match begun {
             Ok(KeyBegun::Run(run)) => run,
-            Ok(KeyBegun::Replay(answer)) => {
-                asked(KeyOutcome::Replayed);
-                return Ok(Outcome { answer, source: Source::Stored });
-            }
-            Ok(KeyBegun::InFlight { retry_after }) => {
-                asked(KeyOutcome::InProgress);
-                return Err(Held::InFlight { retry_after });
-            }
-            Ok(KeyBegun::Mismatch) => {
-                asked(KeyOutcome::Mismatch);
-                return Err(Held::Mismatch);
-            }
+            Ok(KeyBegun::Replay(answer)) => return Ok(Outcome { answer, source: Source::Stored }),
+            Ok(KeyBegun::InFlight { retry_after }) => return Err(Held::InFlight { retry_after }),
+            Ok(KeyBegun::Mismatch) => return Err(Held::Mismatch),
             Err(error) if operation.when_down == WhenDown::RunUnprotected => {
                 asked(KeyOutcome::Unprotected);
                 tracing::warn!(%error, operation = key.operation, "the store of keys does not answer: running unprotected");
@@ -241,10 +245,6 @@ impl Keys {
                 return Err(Held::Store(error));
             }
         };
-        asked(match run {
-            KeyRun::New | KeyRun::Reused | KeyRun::Again => KeyOutcome::New,
-            KeyRun::TakenOver | KeyRun::AfterFailedStorage => KeyOutcome::Recovered,
-        });
         let worked = tokio::select! {
             biased;
             worked = work() => worked,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::store::StoreError;
+use super::{observer::KeyOutcome, store::StoreError};
 use crate::{
     clock,
     domain::{
@@ -101,6 +101,19 @@ pub enum KeyBegun {
     },
     /// The key was used for another request.
     Mismatch,
+}
+
+impl KeyBegun {
+    /// What it counts for.
+    pub const fn outcome(&self) -> KeyOutcome {
+        match self {
+            Self::Run(KeyRun::New | KeyRun::Reused | KeyRun::Again) => KeyOutcome::New,
+            Self::Run(KeyRun::TakenOver | KeyRun::AfterFailedStorage) => KeyOutcome::Recovered,
+            Self::Replay(_) => KeyOutcome::Replayed,
+            Self::InFlight { .. } => KeyOutcome::InProgress,
+            Self::Mismatch => KeyOutcome::Mismatch,
+        }
+    }
 }
 
 /// How work under a key ended.

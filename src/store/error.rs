@@ -55,6 +55,11 @@ fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(|c| c.into_owned())
 }
 
+/// Whether a lock was waited for in vain. On SQLite that cannot be told from a file that is busy with anything else.
+pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some("55P03")
+}
+
 /// Whether a commit that ended so may have happened.
 fn is_lost(error: &sqlx::Error) -> bool {
     match code(error) {

@@ -12,9 +12,10 @@
 
 mod address;
 mod error;
-mod postgres;
+pub mod postgres;
 mod schema;
-mod sqlite;
+pub mod sqlite;
+mod transaction;
 mod value;
 
 use std::{
@@ -35,6 +36,7 @@ use crate::{
 };
 use address::Address;
 pub use schema::Applied;
+pub use transaction::{Consumed, Undone};
 
 /// The database's clock, unless a test binds another time.
 #[derive(Clone, Default)]

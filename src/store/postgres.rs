@@ -63,10 +63,28 @@ async fn lock_action(conn: &mut Conn, action: &str) -> Result<(), sqlx::Error> {
     lock.execute(conn).await.map(|_| ())
 }
 
+/// How long a transaction waited for locks, as its setting says.
+struct Patience(String);
+
+/// From now on locks are waited for this long; answers what it was. Rolled back with the savepoint it is in.
+async fn wait_at_most(conn: &mut Conn, wait: Duration) -> Result<Patience, sqlx::Error> {
+    let set = "WITH before AS MATERIALIZED (SELECT current_setting('lock_timeout') AS it) \
+        SELECT it, set_config('lock_timeout', $1, true) FROM before";
+    // Zero would be for ever.
+    let milliseconds = wait.as_millis().clamp(1, i32::MAX as u128).to_string();
+    sqlx::query_scalar(set).bind(milliseconds).fetch_one(conn).await.map(Patience)
+}
+
+async fn wait_as(conn: &mut Conn, Patience(before): Patience) -> Result<(), sqlx::Error> {
+    let set = sqlx::query("SELECT set_config('lock_timeout', $1, true)").bind(before);
+    set.execute(conn).await.map(|_| ())
+}
+
 #[path = "body/mod.rs"]
 mod body;
 mod wake;
 
+pub use body::transaction::{consume, once_in};
 use wake::Wake;
 
 /// One connection by itself: a pool would say "timed out" and keep the reason.

@@ -70,10 +70,22 @@ async fn lock_action(_: &mut Conn, _: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// Differs by necessity: the file has one lock, and how long that is waited for is its connection's `busy_timeout`.
+struct Patience;
+
+async fn wait_at_most(_: &mut Conn, _: Duration) -> Result<Patience, sqlx::Error> {
+    Ok(Patience)
+}
+
+async fn wait_as(_: &mut Conn, _: Patience) -> Result<(), sqlx::Error> {
+    Ok(())
+}
+
 #[path = "body/mod.rs"]
 mod body;
 mod wake;
 
+pub use body::transaction::{consume, once_in};
 use wake::Wake;
 
 fn connect(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {

@@ -22,7 +22,7 @@ use crate::{
 /// The longest a lease or a retention can be bound: a hundred years, which both databases can add to a date.
 const LONGEST: f64 = 100.0 * 365.0 * 86_400.0;
 
-fn seconds(duration: Duration) -> f64 {
+pub(super) fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64().min(LONGEST)
 }
 
@@ -141,24 +141,33 @@ pub(super) async fn look(
 }
 
 /// The whole judgement, under the key's lock.
-pub(super) async fn begin(tx: &mut Tx, key: &KeyIntent, hold: &Hold) -> Result<KeyBegun, sqlx::Error> {
-    let now = tx.now;
-    if first(tx.conn(), Some(now), key, hold).await? {
-        return Ok(KeyBegun::Run(KeyRun::New));
-    }
+pub(super) async fn begin(
+    conn: &mut Conn,
+    now: Time,
+    key: &KeyIntent,
+    hold: &Hold,
+) -> Result<KeyBegun, sqlx::Error> {
     let stored = clean(key.key.as_str());
-    let select = query(concat!(select_found!(), for_update!())).bind(&stored).bind(now);
-    let row = select.fetch_one(tx.conn()).await?;
+    let row = loop {
+        if first(conn, Some(now), key, hold).await? {
+            return Ok(KeyBegun::Run(KeyRun::New));
+        }
+        let select = query(concat!(select_found!(), for_update!())).bind(&stored).bind(now);
+        if let Some(row) = select.fetch_optional(&mut *conn).await? {
+            break row;
+        }
+        // It was forgotten in between.
+    };
     let found = found(&row, key, hold)?;
     if found.own {
-        keep(tx.conn(), Some(now), &key.key, hold).await?;
+        keep(conn, Some(now), &key.key, hold).await?;
         let run = if found.attempts > 1 { KeyRun::TakenOver } else { KeyRun::New };
         return Ok(KeyBegun::Run(run));
     }
     if found.life != KeyLife::Fresh && !found.same_request {
         let count =
             "UPDATE idempotency_keys SET conflicts = conflicts + 1, revision = revision + 1 WHERE key = $1";
-        query(count).bind(&stored).execute(tx.conn()).await?;
+        query(count).bind(&stored).execute(conn).await?;
         return Ok(KeyBegun::Mismatch);
     }
     let run = match found.life.asked() {
@@ -189,7 +198,7 @@ pub(super) async fn begin(tx: &mut Tx, key: &KeyIntent, hold: &Hold) -> Result<K
         .bind(seconds(hold.lasts))
         .bind(seconds(hold.retention))
         .bind(run == KeyRun::Reused)
-        .execute(tx.conn())
+        .execute(conn)
         .await?;
     Ok(KeyBegun::Run(run))
 }

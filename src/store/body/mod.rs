@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{Pool, pool::PoolConnection};
 
-use super::{BEGIN_READ, BEGIN_WRITE, Conn, Db, NOW, Wake, lock_action};
+use super::{BEGIN_READ, BEGIN_WRITE, Conn, Db, NOW, Wake, lock_action, wait_as, wait_at_most};
 use crate::{
     domain::{
         id::{KeyId, StateName, WorkerId},
@@ -27,7 +27,7 @@ use crate::{
     },
     store::{
         BoundTime, OpenOptions,
-        error::{Fail, explain},
+        error::{Fail, explain, is_lock_timeout},
         value::Time,
     },
 };
@@ -48,6 +48,7 @@ mod record;
 mod row;
 mod standing;
 mod step_key;
+pub(super) mod transaction;
 mod tx;
 mod worker;
 
@@ -168,9 +169,20 @@ impl KeyStore for Handle {
                 false => key::look(conn, at, key, hold).await,
             }
         });
-        match first.map_err(self.say(DOING))? {
-            Some(begun) => Ok(begun),
-            None => in_transaction!(self, |tx| key::begin(tx, key, hold)).map_err(self.say(DOING)),
+        let begun = match first {
+            Ok(Some(begun)) => Ok(begun),
+            Ok(None) => in_transaction!(self, |tx| {
+                let now = tx.now;
+                key::begin(tx.conn(), now, key, hold)
+            }),
+            Err(fail) => Err(fail),
+        };
+        match begun {
+            // A caller's transaction has the key.
+            Err(Fail::Sql(error) | Fail::Commit(error)) if is_lock_timeout(&error) => {
+                Ok(KeyBegun::InFlight { retry_after: None })
+            }
+            other => other.map_err(self.say(DOING)),
         }
     }
 

@@ -28,4 +28,5 @@ mod key;
 mod lease;
 mod replay;
 mod step;
+mod transaction;
 mod trigger;
