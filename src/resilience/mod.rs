@@ -5,6 +5,7 @@ pub mod budget;
 pub mod circuit;
 pub mod classify;
 pub mod invalid;
+pub mod policy;
 pub mod retry_after;
 
 mod slices;

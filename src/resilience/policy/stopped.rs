@@ -1,0 +1,138 @@
+//! Why a call ended without success.
+
+use std::{
+    error::Error,
+    fmt::{self, Display},
+    time::Duration,
+};
+
+use crate::{
+    domain::{fault::FaultClass, word::words},
+    resilience::{budget::Denied, circuit::Refused, classify::Classify},
+};
+
+/// How one attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure<E> {
+    /// With the call's own error.
+    Error(E),
+    /// It gave no answer within this time and was dropped: its effect may have happened.
+    TimedOut(Duration),
+}
+
+/// Why there is no other attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Another attempt would fail alike.
+    Permanent,
+    /// All attempts that this class of failure is worth are used.
+    Exhausted,
+    /// The deadline has passed, or would before the next attempt.
+    Deadline,
+    /// The retry is not affordable.
+    Budget(Denied),
+    /// The circuit admits no call.
+    Circuit(Refused),
+}
+
+words!(
+    /// [`Reason`] without its details, for counting.
+    StopWord, "reason to stop", {
+        /// Another attempt would fail alike.
+        Permanent = "permanent",
+        /// All attempts are used.
+        Exhausted = "exhausted",
+        /// The deadline.
+        Deadline = "deadline",
+        /// The retry budget.
+        Budget = "budget",
+        /// The circuit.
+        Circuit = "circuit",
+    }
+);
+
+/// A call that ended without success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped<E> {
+    /// What was called.
+    pub operation: String,
+    /// Why there is no other attempt.
+    pub reason: Reason,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// How the last of them failed; `None` when there was none.
+    pub last: Option<Failure<E>>,
+}
+
+impl<E: Classify> Classify for Failure<E> {
+    fn class(&self) -> FaultClass {
+        match self {
+            Self::Error(error) => error.class(),
+            Self::TimedOut(_) => FaultClass::Timeout,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Error(error) => error.retry_after(),
+            Self::TimedOut(_) => None,
+        }
+    }
+
+    fn throttled(&self) -> bool {
+        matches!(self, Self::Error(error) if error.throttled())
+    }
+}
+
+impl Reason {
+    /// The word to count it under.
+    pub fn word(&self) -> StopWord {
+        match self {
+            Self::Permanent => StopWord::Permanent,
+            Self::Exhausted => StopWord::Exhausted,
+            Self::Deadline => StopWord::Deadline,
+            Self::Budget(_) => StopWord::Budget,
+            Self::Circuit(_) => StopWord::Circuit,
+        }
+    }
+}
+
+impl<E: Display> Display for Failure<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::TimedOut(after) => write!(f, "no answer within {} ms", after.as_millis()),
+        }
+    }
+}
+
+impl<E: Display> Display for Stopped<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (operation, attempts) = (&self.operation, self.attempts);
+        let times = if attempts == 1 { "attempt" } else { "attempts" };
+        write!(f, "{operation} failed after {attempts} {times}: ")?;
+        match self.reason {
+            Reason::Permanent => write!(f, "another would fail alike")?,
+            Reason::Exhausted => write!(f, "none is left")?,
+            Reason::Deadline => write!(f, "its deadline leaves no time for another")?,
+            Reason::Budget(denied) => write!(f, "its retry budget is spent ({denied})")?,
+            Reason::Circuit(refused) => {
+                let wait = refused.wait.as_secs_f64();
+                write!(f, "its circuit admits no call ({}); ask again in {wait:.1} s", refused.why)?;
+            }
+        }
+        match &self.last {
+            Some(failure) => write!(f, "; the last said: {failure}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<E: Error + 'static> Error for Stopped<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.last {
+            Some(Failure::Error(error)) => Some(error),
+            Some(Failure::TimedOut(_)) | None => None,
+        }
+    }
+}
