@@ -1,4 +1,7 @@
-//! Pure policy: when to try again, when to stop asking. No I/O, no clock, no randomness of its own; usable alone.
+//! When to try again, when to stop asking; usable alone.
+//!
+//! [`backoff`], [`classify`], [`budget`] and [`circuit`] are pure: time and randomness are handed in. [`policy`] puts
+//! them together around a call and is the one that waits, in a [`policy::Time`] that is handed in too.
 
 pub mod backoff;
 pub mod budget;
