@@ -3,6 +3,7 @@
 
 mod engine;
 mod entities;
+mod examples;
 mod floors;
 mod harness;
 mod headless;

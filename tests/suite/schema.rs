@@ -1,7 +1,7 @@
 //! The tables: the same on both dialects, whole for services that know only the listed columns, and checked when a
 //! database is opened.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, str::FromStr, time::Duration};
 
 use redrive::{
     engine::{
@@ -13,9 +13,15 @@ use redrive::{
     store::{OpenOptions, migrate, open},
 };
 
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, SqlSafeStr,
+    migrate::{Migration, MigrationType, Migrator},
+    sqlite::SqliteConnectOptions,
+};
+
 use crate::support::{
     postgres,
-    stores::{TestStore, request, submission},
+    stores::{TestStore, column, request, submission, try_sql},
 };
 
 /// The tables other services write, with the columns they know.
@@ -267,6 +273,79 @@ async fn migrating_says_what_it_did_and_does_it_once() {
     }
 }
 
+/// The first version's migration alone.
+fn first_version(sql: &'static str) -> Migrator {
+    let (name, kind) = (Cow::Borrowed("first"), MigrationType::Simple);
+    let first = Migration::new(1, name, kind, sqlx::AssertSqlSafe(sql).into_sql_str(), false);
+    Migrator::with_migrations(vec![first])
+}
+
+/// Rows of every table that the second version changes, as text.
+async fn rows_of_the_first_version(url: &str) -> Vec<String> {
+    let mut rows = Vec::new();
+    for query in [
+        "SELECT id || ' ' || CAST(at AS text) || operator || kind || coalesce(reason, '-') || CAST(command AS text) \
+         || CAST(receipt AS text) || applied || left_out FROM operator_actions ORDER BY id",
+        "SELECT action_id || target_kind || target_id || coalesce(onboarding_id, '-') || CAST(at AS text) \
+         || coalesce(left_out, '-') FROM operator_action_targets ORDER BY action_id, target_id",
+        "SELECT key || request_hash || status || coalesce(phase, '-') || coalesce(response_code, 0) \
+         || coalesce(response_body, '-') || CAST(created_at AS text) || coalesce(CAST(lease_until AS text), '-') \
+         || coalesce(locked_by, '-') || revision || ' ' || version FROM idempotency_keys ORDER BY key",
+        "SELECT message_id || CAST(processed_at AS text) FROM processed_messages ORDER BY message_id",
+    ] {
+        rows.extend(column(url, query).await);
+    }
+    rows
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_keeps_every_row() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sqlite = format!("sqlite:{}", folder.path().join("first.db").display());
+    let database = postgres::empty_database().await;
+    let options = SqliteConnectOptions::from_str(&sqlite).expect("a URL").create_if_missing(true);
+    let mut connection = options.connect().await.expect("it connects");
+    let first = first_version(include_str!("../../migrations/sqlite/0001_first.sql"));
+    first.run(&mut connection).await.expect("it migrates");
+    let mut connection = PgConnection::connect(&database.url).await.expect("it connects");
+    let first = first_version(include_str!("../../migrations/postgres/0001_first.sql"));
+    first.run(&mut connection).await.expect("it migrates");
+    let action = |id: &str, kind: &str| {
+        format!(
+            "INSERT INTO operator_actions VALUES ('{id}', '2026-03-01T10:00:00.000000+00:00', 'ana', '{kind}', NULL, '{{\"a\": 1}}', '{{}}', 3, 1);\
+             INSERT INTO operator_action_targets VALUES ('{id}', 'onboarding', 'o1', 'o1', '2026-03-01T10:00:00.000000+00:00', NULL), \
+             ('{id}', 'letter', 'l1', NULL, '2026-03-01T10:00:00.000000+00:00', 'superseded');"
+        )
+    };
+    for url in [&sqlite, &database.url] {
+        let error = open(url, OpenOptions::default()).await.expect_err("it is older");
+        assert_eq!(error, StoreError::OlderSchema { found: 1, needed: 2 });
+        for (id, kind) in [("a1", "trigger"), ("a2", "resume"), ("a3", "roll_back"), ("a4", "replay")] {
+            try_sql(url, &action(id, kind)).await.expect("the first version takes it");
+        }
+        assert!(try_sql(url, &action("a5", "release")).await.is_err(), "a verb of the second version");
+        let rest = "INSERT INTO idempotency_keys (key, request_hash, status, created_at, locked_at, locked_by) VALUES \
+            ('theirs', 'h', 'STARTED', '2026-03-01T10:00:00.000000+00:00', '2026-03-01T10:00:00.000000+00:00', 'python-1'); \
+            INSERT INTO idempotency_keys (key, request_hash, status, phase, response_code, response_body, created_at, revision, version) \
+            VALUES ('ours', 'h', 'COMPLETED', 'completed', 201, 'made', '2026-03-01T10:00:00.000000+00:00', 2, 2); \
+            INSERT INTO processed_messages VALUES ('m1', '2026-03-01T10:00:00.000000+00:00')";
+        try_sql(url, rest).await.expect("the first version takes it");
+        let before = rows_of_the_first_version(url).await;
+        assert_eq!(before.len(), 4 + 8 + 2 + 1);
+
+        let applied = migrate(url).await.expect("it migrates");
+        assert_eq!(applied.iter().map(|applied| applied.version).collect::<Vec<_>>(), [2]);
+        assert_eq!(rows_of_the_first_version(url).await, before);
+        let kept = "SELECT count(*) FROM processed_messages WHERE expires_at IS NULL";
+        assert_eq!(column(url, kept).await, ["1"], "nobody said how long it is to be remembered");
+        try_sql(url, &action("a5", "release")).await.expect("the second version knows the verb");
+        assert!(try_sql(url, &action("a6", "forget")).await.is_err(), "and no other");
+        let opened = open(url, OpenOptions::default()).await.expect("it opens");
+        opened.store.sweep(100).await.expect("it sweeps");
+        assert_eq!(rows_of_the_first_version(url).await.len(), before.len() + 3, "and forgets none of it");
+    }
+}
+
 #[tokio::test]
 async fn an_empty_file_and_a_newer_schema_are_told_apart() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -283,6 +362,8 @@ async fn an_empty_file_and_a_newer_schema_are_told_apart() {
         store.sql("UPDATE _sqlx_migrations SET version = 7 WHERE version = 2").await;
         let error = open(&store.url, OpenOptions::default()).await.expect_err("it is newer");
         assert!(matches!(error, StoreError::NewerSchema { found: 7, .. }), "{error}");
+        let words = "the database's schema is version 7, newer than 2, the newest this redrive knows: use the newer redrive";
+        assert_eq!(error.to_string(), words);
         let error = migrate(&store.url).await.expect_err("it is newer");
         assert!(matches!(error, StoreError::NewerSchema { found: 7, .. }), "{error}");
         store.sql("DELETE FROM _sqlx_migrations WHERE version = 7").await;

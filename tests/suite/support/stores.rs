@@ -75,19 +75,7 @@ impl TestStore {
     }
 
     pub(crate) async fn try_sql(&self, statements: &str) -> Result<(), sqlx::Error> {
-        let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements));
-        match self.url.strip_prefix("sqlite:") {
-            Some(path) => {
-                let mut connection = SqliteConnection::connect(&format!("sqlite:{path}")).await?;
-                statements.execute(&mut connection).await?;
-                connection.close().await
-            }
-            None => {
-                let mut connection = PgConnection::connect(&self.url).await?;
-                statements.execute(&mut connection).await?;
-                connection.close().await
-            }
-        }
+        try_sql(&self.url, statements).await
     }
 
     /// The one cell a query answers, as text; `NULL` for none.
@@ -97,20 +85,7 @@ impl TestStore {
 
     /// The first column of a query, as text.
     pub(crate) async fn column(&self, query: &str) -> Vec<String> {
-        let query = format!("WITH answer (cell) AS ({query}) SELECT CAST(cell AS text) AS cell FROM answer");
-        let query = sqlx::AssertSqlSafe(query);
-        let cells: Vec<Option<String>> = match self.url.strip_prefix("sqlite:") {
-            Some(path) => {
-                let mut connection =
-                    SqliteConnection::connect(&format!("sqlite:{path}")).await.expect("it connects");
-                sqlx::query_scalar(query).fetch_all(&mut connection).await.expect("it answers")
-            }
-            None => {
-                let mut connection = PgConnection::connect(&self.url).await.expect("it connects");
-                sqlx::query_scalar(query).fetch_all(&mut connection).await.expect("it answers")
-            }
-        };
-        cells.into_iter().map(|cell| cell.unwrap_or_else(|| "NULL".to_owned())).collect()
+        column(&self.url, query).await
     }
 
     /// Everything in the tables the engine writes, to see that nothing was written.
@@ -221,6 +196,40 @@ impl TestStore {
 
 fn options(time: &BoundTime) -> OpenOptions {
     OpenOptions { time: time.clone(), lock_timeout: Duration::from_secs(20), ..OpenOptions::default() }
+}
+
+/// Statements by hand in the database at `url`.
+pub(crate) async fn try_sql(url: &str, statements: &str) -> Result<(), sqlx::Error> {
+    let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements));
+    match url.starts_with("sqlite:") {
+        true => {
+            let mut connection = SqliteConnection::connect(url).await?;
+            statements.execute(&mut connection).await?;
+            connection.close().await
+        }
+        false => {
+            let mut connection = PgConnection::connect(url).await?;
+            statements.execute(&mut connection).await?;
+            connection.close().await
+        }
+    }
+}
+
+/// The first column of a query in the database at `url`, as text.
+pub(crate) async fn column(url: &str, query: &str) -> Vec<String> {
+    let query = format!("WITH answer (cell) AS ({query}) SELECT CAST(cell AS text) AS cell FROM answer");
+    let query = sqlx::AssertSqlSafe(query);
+    let cells: Vec<Option<String>> = match url.starts_with("sqlite:") {
+        true => {
+            let mut connection = SqliteConnection::connect(url).await.expect("it connects");
+            sqlx::query_scalar(query).fetch_all(&mut connection).await.expect("it answers")
+        }
+        false => {
+            let mut connection = PgConnection::connect(url).await.expect("it connects");
+            sqlx::query_scalar(query).fetch_all(&mut connection).await.expect("it answers")
+        }
+    };
+    cells.into_iter().map(|cell| cell.unwrap_or_else(|| "NULL".to_owned())).collect()
 }
 
 /// A request for repository `name` of tenant acme.

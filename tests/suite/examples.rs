@@ -1,0 +1,61 @@
+//! The examples run, and prove what they say.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+/// Runs the built example to its end: what it printed. `cargo test` builds the examples with the tests, beside them, but
+/// not where it is told which tests to build.
+fn run(name: &str) -> String {
+    let tests = std::env::current_exe().expect("a test has a file");
+    let profile = tests.ancestors().nth(2).expect("target/PROFILE/deps/suite");
+    let example: PathBuf = profile.join("examples").join(name);
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples").join(format!("{name}.rs"));
+    let written = |file: &PathBuf| file.metadata().and_then(|about| about.modified());
+    let fresh = matches!((written(&example), written(&source)), (Ok(built), Ok(source)) if built >= source);
+    assert!(fresh, "{} is missing or older than its source: run `cargo build --examples`", example.display());
+    let output = Command::new(&example).stdin(Stdio::null()).output().expect("the example starts");
+    let text = |bytes| String::from_utf8(bytes).expect("examples print UTF-8");
+    assert!(output.status.success(), "{name}: {}", text(output.stderr));
+    text(output.stdout)
+}
+
+#[test]
+fn a_consumer_has_each_effect_once_through_redeliveries_and_crashes() {
+    assert_eq!(
+        run("consumer"),
+        "payment-1: processed, the account has 100\n\
+         payment-2: processed, the account has 120\n\
+         payment-2: a duplicate, nothing was done\n\
+         payment-3: crashed before the commit: rolled back, effect and record together\n\
+         payment-4: crashed after the commit, before the acknowledgement\n\
+         payment-3: processed, the account has 4123\n\
+         payment-4: a duplicate, nothing was done\n\
+         proven: 7 deliveries of 4 messages, 4 effects, the account has 4123\n"
+    );
+}
+
+#[test]
+fn a_use_case_places_an_order_once_and_charges_once() {
+    assert_eq!(
+        run("use_case"),
+        "An order, in our own transaction:\n  \
+           two lamps      ran: 201 order 1 is placed\n  \
+           two lamps      replayed: 201 order 1 is placed\n  \
+           nine lamps     refused: this idempotency key was used for another request: send a new key\n  \
+           nine lamps     ran: 409 not so many in stock\n  \
+           nine lamps     replayed: 409 not so many in stock\n\
+         A card, at another service:\n  \
+           a good   card  ran: 503 the provider is busy\n  \
+           a good   card  ran: 200 charged\n  \
+           a good   card  replayed: 200 charged\n  \
+           a stolen card  ran: 402 the card is declined\n  \
+           a stolen card  replayed: 402 the card is declined\n  \
+           the order      now paid\n\
+         The warehouse, one process at a time:\n  \
+           shop-a         has it\n  \
+           shop-b         has to wait\n\
+         proven: 6 requests made 1 order and left 1 lamp; of 5 charges the provider saw 2 and 1\n"
+    );
+}
