@@ -208,8 +208,12 @@ async fn waiting_has_an_end_and_harms_nothing() {
     assert_eq!(patience(&mut second).await, waits, "the caller's own patience is as it was");
     first.commit().await.expect("it commits");
     assert_eq!(source(place_order(&mut second, "k", "ledger").await), Source::Stored);
-    assert_eq!(patience(&mut second).await, waits);
-    order(&mut second, "after", completed()).await.expect("it writes");
+    let work = async |tx: &mut Conn| {
+        assert_eq!(patience(tx).await, waits, "in the work too");
+        order(tx, "after", completed()).await
+    };
+    assert_eq!(source(once_in(&mut second, &hurried, "another", "after", &(), work).await), NEW);
+    assert_eq!(patience(&mut second).await, waits, "and after it");
     second.commit().await.expect("it commits");
     let expected: &[&str] =
         if store.is_sqlite() { &["after", "ledger"] } else { &["after", "before", "ledger"] };
