@@ -1,3 +1,6 @@
+-- Who released it last.
+ALTER TABLE idempotency_keys ADD COLUMN action_id text;
+
 -- Keys and messages are forgotten when their retention is over; what others began has none and is left alone.
 CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at) WHERE expires_at IS NOT NULL;
 
@@ -25,6 +28,7 @@ DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'redrive_viewer') THEN
         GRANT SELECT ON locks TO redrive_viewer;
+        GRANT SELECT (action_id) ON idempotency_keys TO redrive_viewer;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'redrive_operator') THEN
         GRANT SELECT, INSERT, UPDATE, DELETE ON locks TO redrive_operator;

@@ -1,3 +1,6 @@
+-- Who released it last.
+ALTER TABLE idempotency_keys ADD COLUMN action_id text;
+
 -- Keys and messages are forgotten when their retention is over; what others began has none and is left alone.
 CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at) WHERE expires_at IS NOT NULL;
 

@@ -14,7 +14,7 @@ use crate::{
     domain::text::SafeText,
     engine::{
         Engine,
-        command::{Asker, Command, Refusal, Submission},
+        command::{Asker, Command, Reasoned, Refusal, Submission},
         store::StoreError,
     },
 };
@@ -41,14 +41,23 @@ pub(super) struct Acting {
 
 /// The ids given; `-` reads them from standard input, one a line.
 pub(super) fn ids(given: &[String]) -> anyhow::Result<Vec<String>> {
+    read(given, "ID", |line| line.split_whitespace().next().unwrap_or_default())
+}
+
+/// The same for ids that may hold single spaces: in a twin's own table two end the first column, headed `heading`.
+pub(super) fn first_columns(given: &[String], heading: &str) -> anyhow::Result<Vec<String>> {
+    read(given, heading, |line| line.split("  ").next().unwrap_or_default().trim())
+}
+
+fn read(given: &[String], heading: &str, id_of: fn(&str) -> &str) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
     for id in given {
         if id == "-" {
             for line in io::stdin().lock().lines() {
                 let line = line?;
-                let id = line.split_whitespace().next().unwrap_or_default();
+                let id = id_of(&line);
                 // The heading of a twin's own table is no id.
-                if !matches!(id, "" | "ID") {
+                if !id.is_empty() && id != heading {
                     ids.push(id.to_owned());
                 }
             }
@@ -73,7 +82,7 @@ pub(super) async fn act(
     command: Command,
 ) -> anyhow::Result<ExitCode> {
     command.validate()?;
-    let plan = engine.preview(&command).await?;
+    let plan = engine.preview(&command).await?.reasoned(Reasoned::of(acting.reason.as_deref()));
     if acting.dry_run {
         if acting.json {
             output::json(&plan)?;

@@ -5,10 +5,18 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Subcommand;
 
-use super::{Settings, listing::Listing, output};
+use super::{
+    Settings,
+    act::{self, Acting},
+    listing::Listing,
+    output,
+};
 use crate::{
-    domain::text::SafeText,
-    engine::reader::{Detail, KeyRow, List, Page, Query, Rows},
+    domain::{key::KeyLife, mask, text::SafeText},
+    engine::{
+        command::{Command, Target},
+        reader::{Detail, KeyPage, KeyRow, List, Page, Query, Rows},
+    },
     run,
 };
 
@@ -26,6 +34,14 @@ pub(super) enum Verb {
         /// JSON instead of text
         #[arg(long)]
         json: bool,
+    },
+    /// Set held keys free, so that the next request runs; where a holder may still be at work it takes a --reason
+    Release {
+        /// As stored: operation/client_key; - reads them from standard input
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+        #[command(flatten)]
+        acting: Acting,
     },
 }
 
@@ -50,21 +66,56 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitC
             match engine.reader().read(&query).await?.page {
                 Some(Page::Key(mut page)) => {
                     // A stored response is a payload: its size is shown, its content is not.
-                    page.response = page
-                        .response
-                        .map(|r| SafeText::new(&format!("({} characters)", r.as_str().chars().count())));
+                    page.response = page.response_bytes.map(|n| SafeText::new(&format!("({n} bytes)")));
                     if json {
                         output::json(&page)?;
                     } else {
-                        list(std::slice::from_ref(&page.row))?;
-                        output::print(&format!("\n{}", page.why))?;
+                        show(&page)?;
                     }
                     Ok(ExitCode::SUCCESS)
                 }
                 _ => bail!("no key {}: `redrive keys list` shows which there are", SafeText::new(&key)),
             }
         }
+        Verb::Release { keys, acting } => {
+            let targets = act::first_columns(&keys, "KEY")?;
+            let keys = targets.into_iter().map(|id| Target { id: id.into(), seen: None }).collect();
+            act::act(settings, engine, &acting, Command::Release { keys }).await
+        }
     }
+}
+
+fn show(page: &KeyPage) -> anyhow::Result<()> {
+    let row = &page.row;
+    list(std::slice::from_ref(row))?;
+    output::print(&format!("\n{}\n", mask::secrets(page.why.as_str())))?;
+    if matches!(row.life, KeyLife::InFlight | KeyLife::LeaseOver | KeyLife::Elsewhere) {
+        let beats = if row.holder_alive { "shows a heartbeat" } else { "shows no heartbeat" };
+        output::print(&format!("holder     {}, {beats}", output::or_dash(row.locked_by.as_ref())))?;
+    }
+    output::print(&format!("expires    {}", output::time(row.expires_at)))?;
+    output::print(&format!("hash       {}", row.request_hash))?;
+    if let Some(bytes) = page.response_bytes {
+        let code = row.response_code.map_or_else(|| "no code".to_owned(), |code| format!("code {code}"));
+        output::print(&format!("response   {code}, {bytes} bytes"))?;
+    }
+    for name in &page.response_headers {
+        output::print(&format!("header     {name}"))?;
+    }
+    for letter in &page.letters {
+        output::print(&format!("letter     {} {}", letter.id, letter.status))?;
+    }
+    for action in &page.audit {
+        let why = action.reason.as_ref().map(|why| format!(": {}", mask::secrets(why.as_str())));
+        let at = output::time(Some(action.at));
+        output::print(&format!(
+            "action     {at} {} by {}{}",
+            action.kind,
+            action.operator,
+            why.unwrap_or_default()
+        ))?;
+    }
+    Ok(())
 }
 
 fn list(rows: &[KeyRow]) -> anyhow::Result<()> {

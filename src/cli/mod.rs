@@ -87,7 +87,7 @@ enum Command {
     /// Dead letters: list, show, replay
     #[command(subcommand)]
     Letters(letters::Verb),
-    /// Idempotency keys: list, show
+    /// Idempotency keys: list, show, release
     #[command(subcommand)]
     Keys(keys::Verb),
 }

@@ -13,5 +13,7 @@ words!(
         RollBack = "roll_back",
         /// Try dead letters again, paced.
         Replay = "replay",
+        /// Set a held key free.
+        Release = "release",
     }
 );

@@ -13,6 +13,8 @@
 //! Every store answers by this table: the SQL ones call it, Redis repeats it in a script, and one model-based law
 //! compares them all with it.
 
+use serde::{Deserialize, Serialize};
+
 use super::{id::KeyId, word::words};
 
 words!(
@@ -55,7 +57,8 @@ impl KeyPhase {
 }
 
 /// Where a key stands at one instant, its lease and its retention judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum KeyLife {
     /// Nobody used it, or so long ago that its retention is over.
     Fresh,

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::store::StoreError;
 use crate::domain::{
     action::ActionKind,
-    id::{ActionId, LetterId, OnboardingId, ReplayId, StateName, WorkerId},
+    id::{ActionId, KeyId, LetterId, OnboardingId, ReplayId, StateName, WorkerId},
+    key::KeyLife,
     letter::{LetterOutcome, LetterStatus},
     onboarding::{InvalidRequest, Request, Status, TriggerStatus},
     text::SafeText,
@@ -90,6 +91,12 @@ pub enum Command {
         /// How fast.
         pace: Pace,
     },
+    /// Set held keys free, so that the next request runs; their holders are fenced. Where a holder may still be at
+    /// work it takes a reason.
+    Release {
+        /// Which keys.
+        keys: Vec<Target<KeyId>>,
+    },
 }
 
 impl Command {
@@ -100,6 +107,7 @@ impl Command {
             Self::Resume { .. } => ActionKind::Resume,
             Self::RollBack { .. } => ActionKind::RollBack,
             Self::Replay { .. } => ActionKind::Replay,
+            Self::Release { .. } => ActionKind::Release,
         }
     }
 
@@ -112,6 +120,7 @@ impl Command {
             Self::Trigger { request } => request.validate().map_err(Refusal::Invalid),
             Self::Resume { onboardings, .. } if onboardings.is_empty() => Err(Refusal::NoTargets),
             Self::Replay { letters, .. } if letters.is_empty() => Err(Refusal::NoTargets),
+            Self::Release { keys } if keys.is_empty() => Err(Refusal::NoTargets),
             Self::Replay { pace, .. } if !(pace.per_second > 0.0 && pace.per_second <= 10_000.0) => {
                 Err(Refusal::Pace)
             }
@@ -152,6 +161,29 @@ pub struct Submission {
     pub command: Command,
 }
 
+impl Submission {
+    /// Whether something was said as the reason.
+    pub fn reasoned(&self) -> Reasoned {
+        Reasoned::of(self.reason.as_deref())
+    }
+}
+
+/// Whether whoever asks said why: some things are not done without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reasoned {
+    /// Not yet.
+    No,
+    /// In words.
+    Yes,
+}
+
+impl Reasoned {
+    /// Blanks are no reason.
+    pub fn of(reason: Option<&str>) -> Self {
+        if reason.is_some_and(|reason| !reason.trim().is_empty()) { Self::Yes } else { Self::No }
+    }
+}
+
 /// The answer to a trigger, in the intake's JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -188,6 +220,7 @@ impl std::fmt::Display for LastAction {
             ActionKind::Resume => "resumed",
             ActionKind::RollBack => "rolled back",
             ActionKind::Replay => "replayed",
+            ActionKind::Release => "released",
         };
         write!(f, "{kind} by {} at {} UTC", SafeText::new(&self.operator), self.at.format("%H:%M:%S"))
     }
@@ -254,12 +287,70 @@ pub enum LeftOut {
     /// The letter does not name an onboarding of ours.
     #[error("its onboarding is gone")]
     NoOnboarding,
+    /// Nobody holds the key.
+    #[error("not held: {}{}", not_held(*.life), .last.as_ref().map(|l| format!(", {l}")).unwrap_or_default())]
+    NotHeld {
+        /// Where it stands.
+        life: KeyLife,
+        /// The last action on it, if an operator's.
+        last: Option<LastAction>,
+    },
+    /// The key's holder may still be at work, and then both run.
+    #[error("{}: give a reason to release it all the same", by(.holder.as_ref(), .sign))]
+    NeedsReason {
+        /// Who holds it.
+        holder: Option<WorkerId>,
+        /// What speaks for its being at work.
+        sign: LifeSign,
+    },
+}
+
+/// What speaks for a key's holder being at work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "sign", rename_all = "snake_case")]
+pub enum LifeSign {
+    /// Its lease is live.
+    Lease {
+        /// Until when, by the database's clock.
+        until: DateTime<Utc>,
+    },
+    /// Its lease is over, but it is a worker that was heard of just now.
+    Heartbeat,
+    /// It is held without a lease, which others do: what they do is not known here.
+    NoLease,
+}
+
+fn not_held(life: KeyLife) -> &'static str {
+    match life {
+        KeyLife::Fresh => "its retention is over, the next request runs",
+        KeyLife::Completed => "completed, its stored response is replayed",
+        KeyLife::Failed => "failed for good, its stored error is replayed",
+        KeyLife::FailedStorage => "its response could not be stored, the next request runs again",
+        KeyLife::Freed | KeyLife::InFlight | KeyLife::LeaseOver | KeyLife::Elsewhere => {
+            "free, the next request runs"
+        }
+    }
+}
+
+fn by(holder: Option<&WorkerId>, sign: &LifeSign) -> String {
+    let holder = SafeText::new(holder.map_or("somebody", WorkerId::as_str));
+    match sign {
+        LifeSign::Lease { until } => {
+            format!("{holder} holds it, with a lease until {} UTC", until.format("%H:%M:%S"))
+        }
+        LifeSign::Heartbeat => {
+            format!("{holder} holds it; its lease is over, but that worker is alive")
+        }
+        LifeSign::NoLease => {
+            format!("{holder} holds it without a lease, so nobody knows whether that is still at work")
+        }
+    }
 }
 
 /// What became of one target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetOutcome {
-    /// The onboarding's or letter's id.
+    /// The onboarding's, letter's or key's id.
     pub id: String,
     /// Why it was left out; `None` when the command was applied to it.
     pub left_out: Option<LeftOut>,

@@ -87,8 +87,10 @@ const ONBOARDING_WORDS: Words = || {
 };
 const KEY_WORDS: Words = || {
     let statuses = KeyStatus::ALL.iter().map(|word| word.as_str());
-    statuses.chain(KeyPhase::ALL.iter().map(|word| word.as_str())).chain(["stuck", "elsewhere"]).collect()
+    statuses.chain(KeyPhase::ALL.iter().map(|word| word.as_str())).chain(KEY_SAID).collect()
 };
+/// Where keys stand by their lease or answer as well: no single column says it.
+const KEY_SAID: [&str; 4] = ["in_flight", "stuck", "elsewhere", "failed_for_good"];
 const LETTER_WORDS: Words = || {
     let statuses = LetterStatus::ALL.iter().map(|word| word.as_str());
     let outcomes = LetterOutcome::ALL.iter().map(|word| word.as_str());
@@ -98,8 +100,7 @@ const AUDIT_WORDS: Words = || ActionKind::ALL.iter().map(|word| word.as_str()).c
 const STATE_WORDS: Words = || State::ALL.iter().map(|word| word.as_str()).collect();
 
 /// How screens say some words of keys.
-const SAID: [(&str, &str); 3] =
-    [("in_flight", "started"), ("failed_for_good", "failed"), ("free_to_retry", "freed")];
+const SAID: [(&str, &str); 1] = [("free_to_retry", "freed")];
 
 /// Each word once.
 fn list(words: Words) -> String {
@@ -266,7 +267,7 @@ mod tests {
             ("status:FAILED", "failed"),
             ("status:\"rolled back\"", "rolled_back"),
             ("status:Rolling-Back", "rolling_back"),
-            ("status:\"in flight\"", "started"),
+            ("status:\"in flight\"", "in_flight"),
             ("status:\"failed storage\"", "failed_storage"),
             ("status:stuck", "stuck"),
             ("status:exhausted", "exhausted"),

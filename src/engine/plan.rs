@@ -4,11 +4,14 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::command::{Command, Elsewhere, LastAction, LeftOut, Pace, Target, TargetOutcome};
+use super::command::{
+    Command, Elsewhere, LastAction, LeftOut, LifeSign, Pace, Reasoned, Target, TargetOutcome,
+};
 use crate::domain::{
     action::ActionKind,
     attempt::CompensationStatus,
-    id::{LetterId, OnboardingId, StateName, WorkerId},
+    id::{KeyId, LetterId, OnboardingId, StateName, WorkerId},
+    key::{KeyEvent, KeyLife},
     letter::{LetterOutcome, LetterReason, LetterStatus},
     onboarding::{Event, Phase, State, Status},
     text::SafeText,
@@ -79,6 +82,25 @@ pub struct LetterStanding {
     pub last_action: Option<LastAction>,
 }
 
+/// What must be known of a key to judge its release.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyStanding {
+    /// Which.
+    pub id: KeyId,
+    /// Moves with every change of who holds it and of how it ended.
+    pub version: i64,
+    /// Where it stands.
+    pub life: KeyLife,
+    /// Who holds it.
+    pub holder: Option<WorkerId>,
+    /// Until when, by the database's clock; `None` on keys of others.
+    pub lease_until: Option<DateTime<Utc>>,
+    /// The holder is a worker that was heard of just now.
+    pub holder_alive: bool,
+    /// Who touched it last.
+    pub last_action: Option<LastAction>,
+}
+
 /// Everything a command's targets look like at one instant.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Standing {
@@ -86,6 +108,8 @@ pub struct Standing {
     pub onboardings: Vec<OnboardingStanding>,
     /// The letters it names, missing ones left out.
     pub letters: Vec<LetterStanding>,
+    /// The keys it names, missing ones left out.
+    pub keys: Vec<KeyStanding>,
     /// Operations whose circuit is open on some worker.
     pub open_circuits: Vec<String>,
 }
@@ -176,6 +200,29 @@ pub fn judge_replay(letter: &LetterStanding, seen: Option<i64>) -> Result<(), Le
     judge_resume(onboarding, None, Elsewhere::Leave)
 }
 
+/// May this key be set free? At once where its holder shows no sign of life: its lease is over and it is no worker that
+/// beats. What others hold has no lease that could be over, and a heartbeat of theirs would not be seen here: like a live
+/// lease it takes a reason, because running twice is worse than asking twice.
+///
+/// # Errors
+/// Why not.
+pub fn judge_release(key: &KeyStanding, seen: Option<i64>, reasoned: Reasoned) -> Result<(), LeftOut> {
+    if key.life.next(KeyEvent::Released).is_none() {
+        return Err(LeftOut::NotHeld { life: key.life, last: key.last_action.clone() });
+    }
+    unchanged(seen, key.version, key.last_action.as_ref())?;
+    let sign = match (key.life, key.lease_until) {
+        (KeyLife::InFlight, Some(until)) => LifeSign::Lease { until },
+        (KeyLife::LeaseOver, _) if key.holder_alive => LifeSign::Heartbeat,
+        (KeyLife::LeaseOver, _) => return Ok(()),
+        _ => LifeSign::NoLease,
+    };
+    match reasoned {
+        Reasoned::Yes => Ok(()),
+        Reasoned::No => Err(LeftOut::NeedsReason { holder: key.holder.clone(), sign }),
+    }
+}
+
 fn unchanged(seen: Option<i64>, version: i64, last: Option<&LastAction>) -> Result<(), LeftOut> {
     match seen {
         Some(seen) if seen != version => Err(LeftOut::Changed { last: last.cloned() }),
@@ -217,6 +264,13 @@ pub struct PlanLine {
     pub left_out: Option<LeftOut>,
 }
 
+impl PlanLine {
+    /// Whether only a reason is missing.
+    pub fn needs_reason(&self) -> bool {
+        matches!(self.left_out, Some(LeftOut::NeedsReason { .. }))
+    }
+}
+
 /// What a command would do. The same object in the dashboard and in `--dry-run --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
@@ -236,10 +290,36 @@ impl Plan {
         self.lines.iter().filter(|line| line.left_out.is_none()).count()
     }
 
+    /// How many targets would be acted on if a reason were given, beside those that are anyway.
+    pub fn needs_reason(&self) -> usize {
+        self.lines.iter().filter(|line| line.needs_reason()).count()
+    }
+
+    /// The same with a reason given.
+    #[must_use]
+    pub fn reasoned(mut self, reasoned: Reasoned) -> Self {
+        if reasoned == Reasoned::Yes {
+            for line in self.lines.iter_mut().filter(|line| line.needs_reason()) {
+                line.left_out = None;
+            }
+        }
+        self
+    }
+
     /// The reasons for leaving targets out, with how many each concerns, most frequent first.
     pub fn left_out(&self) -> Vec<(String, usize)> {
+        self.reasons(|line| !line.needs_reason())
+    }
+
+    /// Why some take a reason, likewise.
+    pub fn asks(&self) -> Vec<(String, usize)> {
+        self.reasons(PlanLine::needs_reason)
+    }
+
+    fn reasons(&self, counts: impl Fn(&PlanLine) -> bool) -> Vec<(String, usize)> {
         let mut reasons: Vec<(String, usize)> = Vec::new();
-        for why in self.lines.iter().filter_map(|line| line.left_out.as_ref()) {
+        let lines = self.lines.iter().filter(|line| counts(line));
+        for why in lines.filter_map(|line| line.left_out.as_ref()) {
             let why = why.to_string();
             match reasons.iter_mut().find(|(known, _)| *known == why) {
                 Some((_, count)) => *count += 1,
@@ -253,6 +333,9 @@ impl Plan {
     /// `412 selected: 371 will run, 29 already completed, …`.
     pub fn summary(&self) -> String {
         let mut text = format!("{} selected: {} will run", self.lines.len(), self.will_run());
+        if let asks @ 1.. = self.needs_reason() {
+            text.push_str(&format!(", {asks} only with a reason"));
+        }
         for (why, count) in self.left_out() {
             text.push_str(&format!(", {count} {why}"));
         }
@@ -266,7 +349,11 @@ impl From<&PlanLine> for TargetOutcome {
     }
 }
 
-/// Draws the plan of `command` over what its targets look like.
+/// What every release means.
+const RUNS_AGAIN: &str =
+    "the next request under a released key runs the work again, whatever its holder has done by then";
+
+/// Draws the plan of `command`, to which no reason is given yet, over what its targets look like.
 pub fn draw(command: &Command, standing: &Standing) -> Plan {
     let onboarding = |id: &OnboardingId| standing.onboardings.iter().find(|o| o.id == *id);
     let line = |id: &str, label: Option<SafeText>, judged: Result<(), LeftOut>| PlanLine {
@@ -304,6 +391,17 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
                 let judged = found.map_or(Err(LeftOut::NotFound), |l| judge_replay(l, target.seen));
                 let label = found.and_then(|l| l.onboarding.as_ref()).map(goes_on);
                 plan.lines.push(line(target.id.as_str(), label, judged));
+            }
+        }
+        Command::Release { keys } => {
+            for target in keys {
+                let found = standing.keys.iter().find(|key| key.id == target.id);
+                let judged =
+                    found.map_or(Err(LeftOut::NotFound), |key| judge_release(key, target.seen, Reasoned::No));
+                plan.lines.push(line(target.id.as_str(), None, judged));
+            }
+            if plan.will_run() + plan.needs_reason() > 0 {
+                plan.warnings.push(SafeText::new(RUNS_AGAIN));
             }
         }
     }

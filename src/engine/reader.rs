@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{
     command::{Command, LastAction},
     filter::Filter,
-    plan::{CompensationStanding, Standing},
+    plan::{CompensationStanding, KeyStanding, Standing},
     store::StoreError,
 };
 use crate::domain::{
@@ -19,7 +19,7 @@ use crate::domain::{
     circuit::{CircuitState, Forced},
     fault::FaultClass,
     id::{ActionId, KeyId, LetterId, OnboardingId, ReplayId, StateName, WorkerId},
-    key::{KeyPhase, KeyStatus},
+    key::{KeyLife, KeyPhase, KeyStatus},
     letter::{LetterOutcome, LetterReason, LetterStatus, ReplayOutcome},
     onboarding::{Phase, Status},
     text::SafeText,
@@ -299,10 +299,35 @@ pub struct KeyRow {
     pub locked_by: Option<SafeText>,
     /// Until when; `None` on keys of others.
     pub lease_until: Option<DateTime<Utc>>,
+    /// The holder is a worker that was heard of just now; others do not beat here.
+    pub holder_alive: bool,
+    /// Where that leaves it.
+    pub life: KeyLife,
     /// In flight, and its lease is over or it has none.
     pub stuck: bool,
+    /// When it is forgotten; `None`: kept while it is worked under, or kept by others.
+    pub expires_at: Option<DateTime<Utc>>,
     /// The onboarding behind it.
     pub onboarding: Option<OnboardingId>,
+    /// What a command names.
+    pub version: i64,
+    /// Who touched it last.
+    pub last_action: Option<LastAction>,
+}
+
+impl KeyRow {
+    /// What its release is judged by.
+    pub fn standing(&self) -> KeyStanding {
+        KeyStanding {
+            id: self.key.clone(),
+            version: self.version,
+            life: self.life,
+            holder: self.locked_by.as_ref().map(|by| by.as_str().into()),
+            lease_until: self.lease_until,
+            holder_alive: self.holder_alive,
+            last_action: self.last_action.clone(),
+        }
+    }
 }
 
 /// A key's page.
@@ -314,10 +339,16 @@ pub struct KeyPage {
     pub why: SafeText,
     /// The stored response, cut to 4 KiB; mask before showing.
     pub response: Option<SafeText>,
+    /// How large the stored response is, in bytes.
+    pub response_bytes: Option<usize>,
+    /// The names of the headers stored with it.
+    pub response_headers: Vec<SafeText>,
     /// The onboarding behind it.
     pub onboarding: Option<OnboardingRow>,
     /// The letters behind it.
     pub letters: Vec<LetterRow>,
+    /// What operators did to it, newest first.
+    pub audit: Vec<AuditRow>,
 }
 
 /// Letters that failed alike.

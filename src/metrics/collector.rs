@@ -13,6 +13,7 @@ use super::{
     chart::{self, Drawn},
     exposition::Exposition,
     judgement::Bench,
+    keys,
     process::Process,
     prometheus::{Instances, Prometheus},
     scrape::{self, ScrapeResult, Scraped, Target},
@@ -161,6 +162,7 @@ impl Collector {
                 levers: sentence::levers(kind, &proven, baseline),
             },
             operations: self.rows(),
+            keys: keys::signals(self.processes.values().map(|process| &process.keys), self.now.0),
             chart: chart::points(&Drawn {
                 now: self.now,
                 origin: self.begun,

@@ -16,6 +16,7 @@ pub mod exposition;
 pub mod history;
 mod hits;
 mod judgement;
+mod keys;
 mod line;
 mod observer;
 mod process;

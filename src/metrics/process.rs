@@ -9,6 +9,7 @@ use super::{
     arithmetic::Counts,
     exposition::Sample,
     history::{History, Step},
+    keys::Answers,
     rates::{Counters, Reading, Round, SeriesKey},
     source::{Owner, Preset, Role},
 };
@@ -35,6 +36,8 @@ pub(super) struct Process {
     pub(super) budgets: BTreeMap<String, f64>,
     /// The state of its circuits, by circuit.
     pub(super) circuits: BTreeMap<String, String>,
+    /// What was asked of its keys.
+    pub(super) keys: Answers,
     counters: Counters,
 }
 
@@ -48,6 +51,7 @@ impl Process {
             history: History::default(),
             budgets: BTreeMap::new(),
             circuits: BTreeMap::new(),
+            keys: Answers::default(),
             counters: Counters::default(),
         }
     }
@@ -62,6 +66,7 @@ impl Process {
         if self.has_read(at) {
             return false;
         }
+        self.keys.read(at, self.interval, samples);
         let preset = Preset::of(samples);
         let mut roles: Vec<Vec<(&str, Role)>> = Vec::new();
         let mut readings = Vec::new();

@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::{
     exposition::{Kind, Labels, Sample},
+    keys,
     scrape::{self, BadTarget, ScrapeFault, ScrapeResult, Scraped, TIMEOUT},
     source,
 };
@@ -107,7 +108,7 @@ impl Prometheus {
         format!("prometheus {}", scrape::host_and_port(&self.url))
     }
 
-    /// Asks for the samples of every metric some preset reads: the first time those of the last 15 minutes, then those
+    /// Asks for the samples of every metric that is read here: the first time those of the last 15 minutes, then those
     /// since the last answer.
     pub async fn fetch(&self, client: &Client) -> ScrapeResult {
         let begun = clock::instant();
@@ -134,7 +135,8 @@ impl Prometheus {
     }
 
     async fn ask(&self, client: &Client, range: Duration) -> Result<Instances, ScrapeFault> {
-        let selector = format!("{{__name__=~\"{}\"}}[{}s]", source::metrics().join("|"), range.as_secs());
+        let metrics = [source::metrics(), keys::METRICS.to_vec()].concat().join("|");
+        let selector = format!("{{__name__=~\"{metrics}\"}}[{}s]", range.as_secs());
         let now = self.query(client, "time()").await?;
         let asked_at = match now {
             Found::Scalar(at, _) => instant_of(at).ok_or_else(misunderstood)?,

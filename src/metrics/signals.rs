@@ -76,6 +76,36 @@ pub struct OperationSignal {
     pub verdict: VerdictKind,
 }
 
+/// What was asked of idempotency keys over the last five minutes, all processes together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct KeySignals {
+    /// By operation, in the order of their names.
+    pub operations: Vec<KeySignal>,
+    /// How often an answer could not be stored.
+    pub not_stored: u64,
+}
+
+/// The keys of one operation; each number counts times asked.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KeySignal {
+    /// `payments.charge`.
+    pub operation: SafeText,
+    /// All of them.
+    pub asked: u64,
+    /// Answered by a stored response, among all, in `[0, 1]`; `None` where nothing was asked.
+    pub hit_ratio: Option<f64>,
+    /// Told to wait.
+    pub in_progress: u64,
+    /// Used for another request.
+    pub mismatch: u64,
+    /// Run again after a lease that was over or an answer that could not be stored.
+    pub recovered: u64,
+    /// Refused, because the store did not answer.
+    pub error: u64,
+    /// Run without protection, because the store did not answer.
+    pub unprotected: u64,
+}
+
 /// One point of the chart; `None` is a hole and is drawn as one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Point {
@@ -113,6 +143,8 @@ pub struct Signals {
     pub verdict: Verdict,
     /// Every operation and caller.
     pub operations: Vec<OperationSignal>,
+    /// What was asked of idempotency keys; `None` where no target tells.
+    pub keys: Option<KeySignals>,
     /// The last 15 minutes, oldest first.
     pub chart: Vec<Point>,
     /// Every target.

@@ -13,7 +13,7 @@ use crate::{
     domain::{action::ActionKind, mask, text::SafeText},
     engine::{
         command::{Command, Elsewhere, LeftOut, Submission},
-        plan::{Plan, WillUndo},
+        plan::{Plan, PlanLine, WillUndo},
     },
 };
 
@@ -145,12 +145,24 @@ impl Dialog {
             Command::Resume { elsewhere: Elsewhere::TakeOver, .. }
                 | Command::RollBack { elsewhere: Elsewhere::TakeOver, .. }
         );
-        match plan.will_run() {
+        match plan.will_run() + plan.needs_reason() {
             0 => None,
             _ if takes_over => Some(Need::TakeOver),
             n if n > EASY || self.irreversible => Some(Need::Count(n)),
             _ => Some(Need::Yes),
         }
+    }
+
+    /// Whether something of it is done only with a reason.
+    pub fn needs_reason(&self) -> bool {
+        self.plan().is_some_and(|plan| plan.needs_reason() > 0)
+    }
+
+    /// The ids of what would be acted on.
+    pub fn runs(&self) -> Vec<String> {
+        let runs = |line: &&PlanLine| line.left_out.is_none() || line.needs_reason();
+        self.plan()
+            .map_or_else(Vec::new, |plan| plan.lines.iter().filter(runs).map(|l| l.id.clone()).collect())
     }
 
     /// What can be in focus, in Tab's order: as it stands on the screen, top to bottom, left to right.
@@ -179,6 +191,7 @@ impl Dialog {
             ActionKind::Resume => "Resume?",
             ActionKind::RollBack => "Roll back?",
             ActionKind::Replay => "Replay?",
+            ActionKind::Release => "Release?",
         }
     }
 
@@ -187,12 +200,13 @@ impl Dialog {
         if matches!(self.stage, Stage::Lost(..)) {
             return "Ask again".to_owned();
         }
-        let count = self.plan().map_or(0, Plan::will_run);
+        let count = self.plan().map_or(0, |plan| plan.will_run() + plan.needs_reason());
         match self.kind {
             ActionKind::Trigger => "Trigger".to_owned(),
             ActionKind::Resume => format!("Resume {count}"),
             ActionKind::RollBack => "Roll back".to_owned(),
             ActionKind::Replay => format!("Replay {count}"),
+            ActionKind::Release => format!("Release {count}"),
         }
     }
 
@@ -264,14 +278,19 @@ impl Dialog {
 }
 
 fn describe(plan: &Plan, say: &mut impl FnMut(LineTone, &str)) {
-    let (selected, will_run) = (plan.lines.len(), plan.will_run());
+    let (selected, will_run, asks) = (plan.lines.len(), plan.will_run(), plan.needs_reason());
     if selected == 1 {
         match plan.lines[0].left_out.as_ref() {
+            Some(why) if asks > 0 => say(LineTone::Warning, &format!("! {why}")),
             Some(why) => say(LineTone::Warning, &format!("left out: {why}")),
             None => say(LineTone::Plain, "will run"),
         }
     } else {
-        say(LineTone::Plain, &format!("{selected} selected: {will_run} will run"));
+        let more = if asks > 0 { format!(", {asks} only with a reason") } else { String::new() };
+        say(LineTone::Plain, &format!("{selected} selected: {will_run} will run{more}"));
+        for (why, count) in plan.asks() {
+            say(LineTone::Warning, &format!("{count:>5} {why}"));
+        }
         for (why, count) in plan.left_out() {
             say(LineTone::LeftOut, &format!("{count:>5} left out: {why}"));
         }
@@ -299,12 +318,16 @@ fn describe(plan: &Plan, say: &mut impl FnMut(LineTone, &str)) {
             let operation = SafeText::new(&undo.compensation.operation);
             say(tone, &format!("{:>3}. {comes_to}: {operation} {}", place + 1, undo.compensation.name));
         }
-    } else if selected > 1 && will_run > 0 {
+    } else if selected > 1 && will_run + asks > 0 {
         say(LineTone::Dim, "what will run:");
-        for line in plan.lines.iter().filter(|line| line.left_out.is_none()).take(200) {
+        let runs = |line: &&PlanLine| line.left_out.is_none() || line.needs_reason();
+        for line in plan.lines.iter().filter(runs).take(200) {
             // GitHub's own host is not worth a second row for each.
             let label = line.label.as_str().replace("https://github.com/", "");
-            say(LineTone::Dim, &format!("  {label}  {}", SafeText::new(&line.id)));
+            let id = SafeText::new(&line.id);
+            let id = if id == line.label { String::new() } else { format!("  {id}") };
+            let only = if line.needs_reason() { "  (with a reason)" } else { "" };
+            say(LineTone::Dim, &format!("  {label}{id}{only}"));
         }
     }
 }

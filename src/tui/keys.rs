@@ -43,6 +43,7 @@ pub enum Action {
     Replay,
     Resume,
     RollBack,
+    Release,
 }
 
 /// Whether an action changes something outside the screen.
@@ -73,7 +74,7 @@ pub struct Binding {
     pub hint: u8,
 }
 
-const MARKABLE: &[Place] = &[Place::Onboardings, Place::Groups, Place::Letters];
+const MARKABLE: &[Place] = &[Place::Onboardings, Place::Keys, Place::Groups, Place::Letters];
 const FILTERABLE: &[Place] = &[Place::Onboardings, Place::Keys, Place::Groups, Place::Letters, Place::Audit];
 const WITH_ID: &[Place] = &[
     Place::Onboardings,
@@ -111,6 +112,7 @@ const REPLAYABLE: &[Place] = &[
     Place::OnboardingPage,
     Place::Onboardings,
 ];
+const RELEASABLE: &[Place] = &[Place::Keys, Place::KeyPage];
 const RESUMABLE: &[Place] = &[
     Place::Pulse,
     Place::Onboardings,
@@ -181,6 +183,7 @@ pub const TABLE: &[Binding] = &[
     writes(Action::Replay, &[Key::Char('R')], "replay", "Replay dead letters: the marked ones, else the row's, its group's, or on Pulse all open ones.", REPLAYABLE, 1),
     writes(Action::Resume, &[Key::Char('U')], "resume", "Resume onboardings from their checkpoint: the marked ones, else the row's, or on Pulse all failed ones.", RESUMABLE, 2),
     writes(Action::RollBack, &[Key::Char('B')], "roll back", "Roll back the onboarding of the row: undo what it did, last first. One at a time.", ONBOARDING_BEHIND, 3),
+    writes(Action::Release, &[Key::Char('L')], "release", "Release idempotency keys, so that the next request runs: the marked ones, else the row's. Asks for a reason where the holder may still be at work.", RELEASABLE, 1),
 ];
 
 impl Binding {

@@ -19,6 +19,7 @@ use crate::{
         filter::Filter,
         reader::{Board, Detail, List, Page, Query, Rows},
     },
+    metrics::signals::KeySignals,
     poll::Snapshot,
 };
 
@@ -116,6 +117,9 @@ pub struct ListState {
     /// The screen whose row chose the filter; leaving the filter leads back there.
     pub from: Option<View>,
 }
+
+/// How many operations the panel below the keys names.
+const KEY_OPERATIONS: usize = 4;
 
 /// A row's page that is open.
 #[derive(Debug, Clone, PartialEq)]
@@ -273,6 +277,11 @@ impl Model {
     /// What the database held, once it answered.
     pub fn board(&self) -> Option<&Board> {
         self.snapshot.as_ref()?.board.as_deref()
+    }
+
+    /// What the metrics tell of idempotency keys, where a target tells.
+    pub fn key_signals(&self) -> Option<&KeySignals> {
+        self.snapshot.as_ref()?.signals.as_ref()?.keys.as_ref()
     }
 
     /// Where keys are pressed now.
@@ -471,6 +480,11 @@ impl Model {
     pub fn panel_rows(&self) -> usize {
         let wanted = match self.list_place() {
             Place::Audit | Place::Circuits => 7,
+            // A border, a heading and the operations, or one line that says why there are none.
+            Place::Keys => match self.key_signals().map_or(0, |keys| keys.operations.len()) {
+                0 => 3,
+                operations => operations.min(KEY_OPERATIONS) + 3,
+            },
             Place::Groups => match self.board().map_or(0, |board| board.replays.len()) {
                 0 => 0,
                 replays => replays.min(4) + 2,
@@ -500,7 +514,7 @@ pub fn rows_of(rows: &Rows) -> Vec<RowRef> {
     match rows {
         Rows::None => Vec::new(),
         Rows::Onboardings(rows) => rows.iter().map(|r| row(r.id.as_str(), r.version)).collect(),
-        Rows::Keys(rows) => rows.iter().map(|r| row(r.key.as_str(), 0)).collect(),
+        Rows::Keys(rows) => rows.iter().map(|r| row(r.key.as_str(), r.version)).collect(),
         Rows::Letters(rows) => rows.iter().map(|r| row(r.id.as_str(), r.version)).collect(),
         Rows::Audit(rows) => rows.iter().map(|r| row(r.id.as_str(), 0)).collect(),
     }

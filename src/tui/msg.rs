@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::Exit;
 use crate::{
-    domain::id::{ActionId, LetterId, OnboardingId},
+    domain::id::{ActionId, KeyId, LetterId, OnboardingId},
     engine::{
         command::{Command, Elsewhere, Receipt, Refusal, Submission, Target},
         filter::Filter,
@@ -125,6 +125,8 @@ pub enum Wish {
     ReplayGroups(Vec<String>),
     /// Replay every open letter.
     ReplayAll,
+    /// Set these keys free.
+    Release(Vec<Target<KeyId>>),
 }
 
 /// Something to do.

@@ -65,6 +65,7 @@ async fn resolve(engine: &Engine, wish: Wish) -> Result<Command, Refusal> {
         Wish::Resume(onboardings, elsewhere) => Command::Resume { onboardings, elsewhere },
         Wish::RollBack(onboarding, elsewhere) => Command::RollBack { onboarding, elsewhere },
         Wish::Replay(letters) => Command::Replay { letters, pace: Pace::default() },
+        Wish::Release(keys) => Command::Release { keys },
         Wish::ReplayAll => replay_of(engine, &[None]).await?,
         Wish::ReplayGroups(groups) => {
             let groups: Vec<_> = groups.into_iter().map(Some).collect();

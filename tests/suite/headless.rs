@@ -339,3 +339,81 @@ async fn a_plan_in_words_says_of_every_target_what_becomes_of_it() {
     assert!(out.contains(&format!("{id}  ")) && out.contains("already in progress"), "{out}");
     assert!(out.contains("nobody: not found"), "{out}");
 }
+
+#[tokio::test]
+async fn keys_are_shown_released_and_refused_as_on_the_screen() {
+    let (store, url) = fresh().await;
+    let hold = |lasts: u64| redrive::engine::key::Hold::new("worker-z", seconds(lasts), seconds(900_000));
+    let begin = async |name: &str, hold: &redrive::engine::key::Hold| {
+        let key = redrive::engine::key::KeyIntent::new("pay charge", name, "ab".repeat(32)).unwrap();
+        store.opened.store.begin(&key, hold).await.unwrap();
+        key.key
+    };
+    store.time.set(redrive::clock::now() - chrono::TimeDelta::hours(2));
+    let (live, done) = (begin("live", &hold(90_000)).await, hold(30));
+    for name in ["stale", "stale too", "done"] {
+        begin(name, &done).await;
+    }
+    let answer = redrive::engine::key::Answer {
+        code: 201,
+        headers: vec![("location".to_owned(), "/charges/7".to_owned())],
+        body: b"{\"card\":\"4111111111111111\"}".to_vec(),
+    };
+    let end = redrive::engine::key::KeyEnd::Completed(answer);
+    assert!(store.opened.store.end(&"pay charge/done".into(), &done, &end).await.unwrap());
+    let keys = |args: &[&str]| run(&[&["keys", "--database-url", &url], args].concat());
+
+    let (code, out, err) = keys(&["list", "status:stuck"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("pay charge/stale too") && !out.contains("pay charge/live"), "{out}");
+    let (_, out, _) = keys(&["list", "status:in_flight", "operator:worker-z", "--json"]);
+    assert_eq!(json(&out).as_array().map(Vec::len), Some(1), "in flight is not stuck: {out}");
+    let (_, out, _) = keys(&["list", "status:completed", "--json"]);
+    assert_eq!(json(&out)[0]["life"], "completed");
+
+    let (code, out, _) = keys(&["release", "pay charge/live", "--dry-run", "--json"]);
+    assert_eq!(
+        (code, json(&out)["lines"][0]["left_out"]["why"].as_str()),
+        (1, Some("needs_reason")),
+        "{out}"
+    );
+    let (code, out, _) = keys(&["release", "pay charge/live", "--dry-run", "--reason", "its host burns"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("release: 1 selected: 1 will run") && out.contains("runs the work again"), "{out}");
+    let (code, _, err) = keys(&["release", "pay charge/live", "--yes"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("give a reason to release it all the same"), "{err}");
+    let (code, _, err) =
+        keys(&["release", "pay charge/live", "--yes", "--reason", "its host burns", "--read-only"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("--read-only"), "{err}");
+    let (code, out, err) = keys(&["release", "pay charge/live", "--yes", "--reason", "its host burns"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("release: applied to 1 of 1"), "{out}");
+    let (_, out, _) = keys(&["show", live.as_str()]);
+    assert!(out.contains("free: ") && out.contains("its host burns"), "{out}");
+    let (_, out, _) = keys(&["show", "pay charge/done"]);
+    assert!(out.contains("code 201, 27 bytes") && out.contains("header     location"), "{out}");
+    assert!(!out.contains("4111") && !out.contains("/charges/7"), "a stored response is a payload: {out}");
+    let (code, _, err) = keys(&["release", "pay charge/done", "--yes", "--reason", "I want it"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("not held: completed, its stored response is replayed"), "{err}");
+
+    // A twin's own table is taken back as it is, keys with spaces in them too.
+    let (_, table, _) = keys(&["list", "status:stuck"]);
+    let mut command = redrive(&["keys", "release", "-", "--yes", "--json", "--database-url", &url]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), table.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let receipt = json(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!(
+        (&receipt["kind"], receipt["outcomes"].as_array().map(Vec::len)),
+        (&"release".into(), Some(2))
+    );
+    let (_, out, _) = keys(&["list", "status:freed", "--json"]);
+    assert_eq!(json(&out).as_array().map(Vec::len), Some(3), "{out}");
+}
+
+fn seconds(seconds: u64) -> std::time::Duration {
+    std::time::Duration::from_secs(seconds)
+}

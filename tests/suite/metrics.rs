@@ -3,6 +3,7 @@
 mod collector;
 mod export;
 mod exposition;
+mod keys;
 mod prometheus;
 mod rates;
 mod scrape;

@@ -8,7 +8,7 @@ use sqlx::query;
 use super::{
     answer,
     audit::{self, Touched},
-    letter, lock_action, onboarding,
+    key, letter, lock_action, onboarding,
     onboarding::Onboarding,
     row::Columns,
     standing,
@@ -17,14 +17,14 @@ use super::{
 use crate::{
     clock,
     domain::{
-        id::{LetterId, OnboardingId, ReplayId},
+        id::{KeyId, LetterId, OnboardingId, ReplayId},
         letter::LetterOutcome,
         onboarding::Phase,
     },
     engine::{
         command::{
-            Asker, Command, Elsewhere, LeftOut, Pace, Receipt, Refusal, Submission, Target, TargetOutcome,
-            TriggerAnswer,
+            Asker, Command, Elsewhere, LeftOut, Pace, Reasoned, Receipt, Refusal, Submission, Target,
+            TargetOutcome, TriggerAnswer,
         },
         plan::{self, OnboardingStanding},
     },
@@ -50,6 +50,7 @@ pub(super) async fn act(tx: &mut Tx, submission: &Submission) -> Result<Receipt,
         Command::Resume { onboardings, elsewhere } => resume(tx, onboardings, *elsewhere, &action).await?,
         Command::RollBack { onboarding, elsewhere } => roll_back(tx, onboarding, *elsewhere, &action).await?,
         Command::Replay { letters, pace } => replay(tx, letters, *pace, submission, &action).await?,
+        Command::Release { keys } => release(tx, keys, submission.reasoned(), &action).await?,
     };
     let outcome = |t: &Touched| TargetOutcome { id: t.id.clone(), left_out: t.left_out.clone() };
     let receipt = Receipt {
@@ -220,6 +221,34 @@ async fn replay(
         .execute(tx.conn())
         .await?;
     Ok(Acted { touched, replay: Some(replay), triggered: None })
+}
+
+async fn release(
+    tx: &mut Tx,
+    targets: &[Target<KeyId>],
+    reasoned: Reasoned,
+    action: &str,
+) -> Result<Acted, Fail> {
+    let mut touched: Vec<Option<Touched>> = targets.iter().map(|_| None).collect();
+    let mut order: Vec<usize> = (0..targets.len()).collect();
+    order.sort_by_key(|at| &targets[*at].id);
+    for at in order {
+        let target = &targets[at];
+        let now = tx.now;
+        let locked = standing::lock_key(tx.conn(), now, &clean(target.id.as_str())).await?;
+        let (left_out, onboarding) = match locked {
+            None => (Some(LeftOut::NotFound), None),
+            Some((standing, onboarding)) => {
+                let left_out = plan::judge_release(&standing, target.seen, reasoned).err();
+                if left_out.is_none() {
+                    key::release(tx, &target.id, action).await?;
+                }
+                (left_out, onboarding)
+            }
+        };
+        touched[at] = Some(Touched { kind: "key", id: target.id.0.clone(), onboarding, left_out });
+    }
+    Ok(Acted { touched: touched.into_iter().flatten().collect(), ..Acted::default() })
 }
 
 pub(super) fn of_onboarding(id: String, left_out: Option<LeftOut>) -> Touched {

@@ -11,6 +11,7 @@ use super::{
     tx::Tx,
 };
 use crate::{
+    config::Retention,
     domain::{
         id::KeyId,
         key::{KeyAsked, KeyLease, KeyLife, KeyPhase, KeyRun, KeyStatus},
@@ -84,11 +85,7 @@ fn found(row: &Row, key: &KeyIntent, hold: &Hold) -> Result<Found, sqlx::Error> 
     let now = row.time("instant")?;
     let (status, phase) = (row.word::<KeyStatus>("status")?, row.word::<KeyPhase>("phase")?);
     let until = row.opt_time("lease_until")?;
-    let lease = match until {
-        None => KeyLease::Absent,
-        Some(until) if until > now => KeyLease::Live,
-        Some(_) => KeyLease::Over,
-    };
+    let lease = lease_of(until, now);
     // A key of others is kept as long as the asker keeps its own.
     let expires = match (row.opt_time("expires_at")?, phase) {
         (Some(at), _) => Some(at),
@@ -256,6 +253,25 @@ pub(super) async fn end(
     let ended = "SELECT 1 FROM idempotency_keys WHERE key = $1 AND lease_id = $2 AND status <> 'STARTED'";
     let ended = query(ended).bind(&stored).bind(hold.lease.as_str()).fetch_optional(conn).await?;
     Ok(ended.is_some())
+}
+
+/// Sets a held key free: whoever held it is fenced, and the next request runs. A key that had no end gets the longest.
+pub(super) async fn release(tx: &mut Tx, key: &KeyId, action: &str) -> Result<(), sqlx::Error> {
+    let update = "UPDATE idempotency_keys SET status = 'FAILED', phase = 'freed', response_code = NULL, response_body = NULL, \
+        response_raw = NULL, response_headers = NULL, locked_at = NULL, locked_by = NULL, lease_id = NULL, lease_until = NULL, \
+        expires_at = coalesce(expires_at, $3), action_id = $2, revision = revision + 1, version = version + 1 WHERE key = $1";
+    let kept_until = tx.now.plus(Retention::WEBHOOK);
+    let update = query(update).bind(clean(key.as_str())).bind(action).bind(kept_until);
+    update.execute(tx.conn()).await.map(|_| ())
+}
+
+/// What a row says of its lease at `now`.
+pub(super) fn lease_of(until: Option<Time>, now: Time) -> KeyLease {
+    match until {
+        None => KeyLease::Absent,
+        Some(until) if until > now => KeyLease::Live,
+        Some(_) => KeyLease::Over,
+    }
 }
 
 /// A body as it is stored: as text for people and other services, and as bytes where text is not the same.

@@ -6,20 +6,31 @@ use sqlx::query;
 
 use super::{
     Conn,
+    key::lease_of,
     onboarding::{Onboarding, Work, peek, superseded_by},
     row::{Columns, Row},
 };
 use crate::{
-    domain::{attempt::CompensationStatus, letter::LetterStatus, text::SafeText},
+    domain::{attempt::CompensationStatus, key::KeyLife, letter::LetterStatus, text::SafeText},
     engine::{
         command::Command,
-        plan::{CompensationStanding, LetterStanding, OnboardingStanding, Standing},
+        plan::{CompensationStanding, KeyStanding, LetterStanding, OnboardingStanding, Standing},
     },
     store::value::{Time, clean},
 };
 
 /// A worker not heard of for so long does not count any more.
 pub(super) const ALIVE: std::time::Duration = std::time::Duration::from_secs(15);
+
+macro_rules! select_key {
+    () => {
+        "SELECT h.key, h.version, h.status, h.phase, h.lease_until, h.expires_at, h.locked_by, h.onboarding_id, \
+         CAST(h.response_code AS bigint) AS response_code, w.beat_at, \
+         a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
+         FROM idempotency_keys h LEFT JOIN operator_actions a ON a.id = h.action_id \
+         LEFT JOIN workers w ON w.id = h.locked_by WHERE h.key = $1"
+    };
+}
 
 macro_rules! select_letter {
     () => {
@@ -41,6 +52,15 @@ pub(super) async fn of_command(
         Command::Trigger { .. } => Vec::new(),
         Command::Resume { onboardings, .. } => onboardings.iter().collect(),
         Command::RollBack { onboarding, .. } => vec![onboarding],
+        Command::Release { keys } => {
+            for target in keys {
+                let select = query(select_key!()).bind(clean(target.id.as_str()));
+                if let Some(row) = select.fetch_optional(&mut *conn).await? {
+                    standing.keys.push(key_of(&row, now)?);
+                }
+            }
+            Vec::new()
+        }
         Command::Replay { letters, .. } => {
             for target in letters {
                 standing.letters.extend(of_letter(conn, now, target.id.as_str(), &open).await?);
@@ -115,6 +135,43 @@ pub(super) fn letter_of(row: &Row) -> Result<LetterStanding, sqlx::Error> {
         onboarding: None,
         last_action: row.last_action()?,
     })
+}
+
+/// Locks a key's row; answers the onboarding behind it besides.
+pub(super) async fn lock_key(
+    conn: &mut Conn,
+    now: Time,
+    key: &str,
+) -> Result<Option<(KeyStanding, Option<String>)>, sqlx::Error> {
+    let select = query(concat!(select_key!(), for_update_of_h!())).bind(key);
+    let row = select.fetch_optional(conn).await?;
+    row.map(|row| Ok((key_of(&row, now)?, row.opt_text("onboarding_id")?))).transpose()
+}
+
+fn key_of(row: &Row, now: Time) -> Result<KeyStanding, sqlx::Error> {
+    Ok(KeyStanding {
+        id: row.id("key")?,
+        version: row.int("version")?,
+        life: life_of(row, now)?,
+        holder: row.opt_id("locked_by")?,
+        lease_until: row.opt_time("lease_until")?.map(|until| until.0),
+        holder_alive: holder_alive(row, now)?,
+        last_action: row.last_action()?,
+    })
+}
+
+/// Where a key stands, by the columns of its row. What others keep is kept as long as whoever asks keeps its own, so
+/// nothing of theirs counts as expired here.
+pub(super) fn life_of(row: &Row, now: Time) -> Result<KeyLife, sqlx::Error> {
+    let lease = lease_of(row.opt_time("lease_until")?, now);
+    let expired = row.opt_time("expires_at")?.is_some_and(|at| at <= now);
+    let answered = row.opt_int("response_code")?.is_some();
+    Ok(KeyLife::of(row.word("status")?, row.word("phase")?, lease, answered, expired))
+}
+
+/// Whether the joined holder is a worker that was heard of just now.
+pub(super) fn holder_alive(row: &Row, now: Time) -> Result<bool, sqlx::Error> {
+    Ok(row.opt_time("beat_at")?.is_some_and(|beat| beat > now.minus(ALIVE)))
 }
 
 /// What was recorded to be undone, oldest first.

@@ -1,9 +1,9 @@
-//! From a key to a wish: what `R`, `U` and `B` mean where the operator stands. Opens the dialog and asks for the preview.
+//! From a key to a wish: what `R`, `U`, `B` and `L` mean where the operator stands. Opens the dialog and asks for the preview.
 
 use crate::{
     domain::{
         action::ActionKind,
-        id::{LetterId, OnboardingId},
+        id::{KeyId, LetterId, OnboardingId},
         letter::LetterStatus,
         onboarding::Status,
         text::SafeText,
@@ -11,7 +11,7 @@ use crate::{
     engine::{
         command::{Elsewhere, Target},
         filter::{Field, Filter, Term},
-        reader::{LetterRow, OnboardingRow, Page, Rows},
+        reader::{KeyRow, LetterRow, OnboardingRow, Page, Rows},
     },
     tui::{
         dialog::Dialog,
@@ -81,19 +81,13 @@ pub(super) fn resume(model: &mut Model) -> Vec<Effect> {
         }
         Place::Letters if !model.list().marks.is_empty() => {
             let marks = &model.list().marks;
-            let mut ids: Vec<_> = letters(model)
-                .iter()
-                .filter(|l| marks.contains_key(l.id.as_str()))
-                .map(|l| l.onboarding.clone())
-                .collect();
-            ids.sort();
-            ids.dedup();
-            let scope =
-                format!("the {} behind the marked letters on the screen", plural(ids.len(), "onboarding"));
-            Ok((
-                Wish::Resume(ids.into_iter().map(|id| Target { id, seen: None }).collect(), Elsewhere::Leave),
-                scope,
-            ))
+            let marked = letters(model).iter().filter(|l| marks.contains_key(l.id.as_str()));
+            behind(marked.map(|l| l.onboarding.clone()).collect(), "letters")
+        }
+        Place::Keys if !model.list().marks.is_empty() => {
+            let marks = &model.list().marks;
+            let marked = key_rows(model).iter().filter(|key| marks.contains_key(key.key.as_str()));
+            behind(marked.filter_map(|key| key.onboarding.clone()).collect(), "keys")
         }
         _ => match onboarding_here(model) {
             Some((id, seen)) => {
@@ -103,6 +97,18 @@ pub(super) fn resume(model: &mut Model) -> Vec<Effect> {
         },
     };
     open(model, ActionKind::Resume, found, false)
+}
+
+/// The onboardings behind marked rows, each once.
+fn behind(mut ids: Vec<OnboardingId>, rows: &str) -> Result<(Wish, String), &'static str> {
+    ids.sort();
+    ids.dedup();
+    if ids.is_empty() {
+        return Err("no onboarding stands behind what is marked");
+    }
+    let scope = format!("the {} behind the marked {rows} on the screen", plural(ids.len(), "onboarding"));
+    let targets = ids.into_iter().map(|id| Target { id, seen: None }).collect();
+    Ok((Wish::Resume(targets, Elsewhere::Leave), scope))
 }
 
 /// `B`: always one, the one under the cursor.
@@ -124,6 +130,31 @@ pub(super) fn roll_back(model: &mut Model) -> Vec<Effect> {
         None => Err("no onboarding stands behind this"),
     };
     open(model, ActionKind::RollBack, found, irreversible)
+}
+
+/// `L`.
+pub(super) fn release(model: &mut Model) -> Vec<Effect> {
+    let one = |row: &KeyRow| {
+        let target = Target { id: row.key.clone(), seen: Some(row.version) };
+        Ok((Wish::Release(vec![target]), "this idempotency key".to_owned()))
+    };
+    let found = match (model.place(), model.page()) {
+        (Place::KeyPage, Some(Page::Key(page))) => one(&page.row),
+        (Place::KeyPage, _) => Err("the key is still being read"),
+        _ if !model.list().marks.is_empty() => {
+            let targets: Vec<Target<KeyId>> = marked(model);
+            let scope = format!("{} marked idempotency {}", targets.len(), plural(targets.len(), "key"));
+            Ok((Wish::Release(targets), scope))
+        }
+        _ => {
+            match key_rows(model).iter().find(|row| model.list().cursor.as_deref() == Some(row.key.as_str()))
+            {
+                Some(row) => one(row),
+                None => Err("there is no key"),
+            }
+        }
+    };
+    open(model, ActionKind::Release, found, false)
 }
 
 fn open(
@@ -204,6 +235,13 @@ fn letter(row: &LetterRow) -> Target<LetterId> {
 fn letters(model: &Model) -> &[LetterRow] {
     match model.listed() {
         Some(Rows::Letters(rows)) => rows,
+        _ => &[],
+    }
+}
+
+fn key_rows(model: &Model) -> &[KeyRow] {
+    match model.listed() {
+        Some(Rows::Keys(rows)) => rows,
         _ => &[],
     }
 }

@@ -30,6 +30,7 @@ const WORDS: &[(&str, Word)] = &[
     ("pulse", Word::Do(Action::Show(View::Pulse))),
     ("quit", Word::Quit),
     ("refresh", Word::Do(Action::Refresh)),
+    ("release", Word::Do(Action::Release)),
     ("replay", Word::Do(Action::Replay)),
     ("resume", Word::Do(Action::Resume)),
     ("rollback", Word::Do(Action::RollBack)),

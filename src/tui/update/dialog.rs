@@ -1,10 +1,7 @@
 //! Keys and previews of the open dialog.
 
 use crate::{
-    engine::{
-        command::{Asker, Command, Elsewhere, Refusal, Submission},
-        plan::Plan,
-    },
+    engine::command::{Asker, Command, Elsewhere, Refusal, Submission},
     tui::{
         dialog::{Dialog, Focus, Need, Stage},
         layout,
@@ -113,15 +110,20 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
         dialog.complaint = Some(format!("not yet: {wanted} has to be typed first"));
         return Vec::new();
     }
+    let reason = Some(dialog.reason.value().trim().to_owned()).filter(|reason| !reason.is_empty());
+    if dialog.needs_reason() && reason.is_none() {
+        dialog.focus = Focus::Reason;
+        dialog.complaint = Some("not yet: a reason has to be typed first".to_owned());
+        return Vec::new();
+    }
     if let Some(why) = stale {
         dialog.complaint = Some(format!("not on a stale picture: {why}"));
         return Vec::new();
     }
-    let Stage::Ready(Previewed { action, command, plan }) = &dialog.stage else { return Vec::new() };
-    if plan.will_run() == 0 {
+    let Stage::Ready(Previewed { action, command, .. }) = &dialog.stage else { return Vec::new() };
+    if dialog.need().is_none() {
         return Vec::new();
     }
-    let reason = Some(dialog.reason.value().trim().to_owned()).filter(|reason| !reason.is_empty());
     let submission = Submission {
         action: action.clone(),
         asker: Asker::Operator(model.setting.operator.clone()),
@@ -136,10 +138,11 @@ fn send(model: &mut Model, submission: Submission) -> Vec<Effect> {
     let Some(mut dialog) = model.dialog.take() else { return Vec::new() };
     let ids = match (&submission.command, dialog.plan()) {
         // Left-out rows stay as they are.
-        (_, Some(plan)) => running(plan),
+        (_, Some(_)) => dialog.runs(),
         (Command::Resume { onboardings, .. }, None) => onboardings.iter().map(|t| t.id.0.clone()).collect(),
         (Command::RollBack { onboarding, .. }, None) => vec![onboarding.id.0.clone()],
         (Command::Replay { letters, .. }, None) => letters.iter().map(|t| t.id.0.clone()).collect(),
+        (Command::Release { keys }, None) => keys.iter().map(|t| t.id.0.clone()).collect(),
         (Command::Trigger { .. }, None) => Vec::new(),
     };
     for id in ids {
@@ -152,8 +155,4 @@ fn send(model: &mut Model, submission: Submission) -> Vec<Effect> {
     model.sent.push((ticket, dialog));
     model.dialog = model.lost.pop_front();
     vec![Effect::Submit(ticket, submission)]
-}
-
-fn running(plan: &Plan) -> Vec<String> {
-    plan.lines.iter().filter(|line| line.left_out.is_none()).map(|line| line.id.clone()).collect()
 }

@@ -145,6 +145,7 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Replay => return action::replay(model),
         Action::Resume => return action::resume(model),
         Action::RollBack => return action::roll_back(model),
+        Action::Release => return action::release(model),
     }
     Vec::new()
 }
@@ -163,9 +164,10 @@ fn nothing_here(action: Action, label: &str) -> String {
     match action {
         Action::Enter => "no row to open here: the lists are 2 to 6, Esc goes back".to_owned(),
         Action::Mark | Action::MarkRange | Action::MarkAll => {
-            "no rows to mark here: 2 Onboardings and 4 Letters have some".to_owned()
+            "no rows to mark here: 2 Onboardings, 3 Keys and 4 Letters have some".to_owned()
         }
         Action::Group => "no groups here: 4 Letters has some".to_owned(),
+        Action::Release => "no key to release here: 3 Keys has them".to_owned(),
         Action::CopyId => "no id to copy here: the lists are 2 to 6".to_owned(),
         _ => format!("{label} has nothing to act on here"),
     }

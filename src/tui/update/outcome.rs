@@ -76,6 +76,7 @@ fn sentence(receipt: &Receipt) -> String {
         ActionKind::Replay => {
             format!("replay of {} {} begun", number(applied as i64), plural(applied, "letter"))
         }
+        ActionKind::Release => format!("{} {} released", number(applied as i64), plural(applied, "key")),
     };
     let mut text =
         if receipt.repeated { format!("{did}: applied before, nothing was repeated") } else { did };
@@ -103,5 +104,6 @@ fn noun(kind: ActionKind) -> &'static str {
         ActionKind::Resume => "resume",
         ActionKind::RollBack => "roll-back",
         ActionKind::Replay => "replay",
+        ActionKind::Release => "release",
     }
 }

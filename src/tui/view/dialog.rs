@@ -77,7 +77,8 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) {
         field(&name, &dialog.typed, dialog.focus == Focus::Typed, &mut lines);
     }
     if dialog.need().is_some() {
-        field("reason, for the audit:", &dialog.reason, dialog.focus == Focus::Reason, &mut lines);
+        let name = if dialog.needs_reason() { "reason, needed here:" } else { "reason, for the audit:" };
+        field(name, &dialog.reason, dialog.focus == Focus::Reason, &mut lines);
     }
     if let Some(complaint) = &dialog.complaint {
         lines.push(piece(complaint.clone(), model.look.bad()));

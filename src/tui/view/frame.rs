@@ -34,6 +34,19 @@ fn bordered(model: &Model, buffer: &mut Buffer, area: Rect, title: &Line<'static
 
 /// The same for a table, which brings its own left margin.
 pub(super) fn draw_tight(model: &Model, buffer: &mut Buffer, area: Rect, title: &Line<'static>) -> Rect {
-    let inner = draw(model, buffer, area, title);
+    tightened(draw(model, buffer, area, title), area)
+}
+
+/// The same for a table, in the colour of what needs somebody.
+pub(super) fn draw_tight_warning(
+    model: &Model,
+    buffer: &mut Buffer,
+    area: Rect,
+    title: &Line<'static>,
+) -> Rect {
+    tightened(draw_warning(model, buffer, area, title), area)
+}
+
+fn tightened(inner: Rect, area: Rect) -> Rect {
     Rect { x: inner.x.saturating_sub(1).max(area.x), width: (inner.width + 1).min(area.width), ..inner }
 }

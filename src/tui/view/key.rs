@@ -3,14 +3,18 @@
 use ratatui::text::{Line, Span};
 
 use super::{
-    page::{fact, head},
+    page::{audit, fact, head, payload},
     phrase,
 };
 use crate::{
-    engine::reader::KeyPage,
+    engine::{
+        command::{LeftOut, Reasoned},
+        plan,
+        reader::{KeyPage, KeyRow},
+    },
     tui::{
         model::Model,
-        widget::text::{clock, piece, plural, span, wrap},
+        widget::text::{clock, number, percent, piece, plural, span, wrap},
     },
 };
 
@@ -23,68 +27,16 @@ pub(super) fn lines(
 ) -> (Vec<Line<'static>>, Vec<Line<'static>>) {
     let look = model.look;
     let row = &page.row;
-    let now = model.database_now();
-    let (word, style) = phrase::key(row, look);
+    let (word, style) = phrase::key(row, model);
     let mut lines = vec![Line::from(Span::styled(word, style))];
     lines.extend(wrap(&phrase::masked(&page.why), left).into_iter().map(|line| piece(line, look.base())));
-    head(model, &mut lines, "lock");
-    match row.locked_at {
-        None => lines.push(piece("not locked", look.dim())),
-        Some(at) => {
-            let by = row.locked_by.as_ref().map_or("somebody", |by| by.as_str());
-            fact(
-                model,
-                &mut lines,
-                "locked",
-                &format!("{} UTC, {} ago, by {by}", clock(at, now), span(now - at)),
-                left,
-            );
-            fact(model, &mut lines, "lease", &phrase::lease(row, model), left);
-        }
+    let last = phrase::last_action(row.last_action.as_ref(), model);
+    if !last.is_empty() {
+        lines.push(piece(last, look.dim()));
     }
-    head(model, &mut lines, "request");
-    fact(
-        model,
-        &mut lines,
-        "operation",
-        row.operation.as_ref().map_or("begun elsewhere", |o| o.as_str()),
-        left,
-    );
-    fact(model, &mut lines, "hash", row.request_hash.as_str(), left);
-    let conflicts = match row.conflicts {
-        0 => "never used for another request".to_owned(),
-        n => format!("used {n} times for another request: refused"),
-    };
-    fact(model, &mut lines, "conflicts", &conflicts, left);
-    fact(
-        model,
-        &mut lines,
-        "begun",
-        &format!(
-            "{} {}, first at {} UTC",
-            row.attempts,
-            plural(usize::try_from(row.attempts).unwrap_or_default(), "time"),
-            clock(row.created_at, now)
-        ),
-        left,
-    );
-    head(model, &mut lines, "stored response");
-    match (&page.response, row.response_code) {
-        (None, None) => lines.push(piece("none", look.dim())),
-        (None, Some(code)) => lines.push(piece(format!("code {code}, no body"), look.dim())),
-        (Some(body), code) => {
-            let code = code.map_or(String::new(), |code| format!("code {code}, "));
-            lines.push(piece(
-                format!("{code}{} characters, masked", body.as_str().chars().count()),
-                look.dim(),
-            ));
-            match serde_json::from_str(body.as_str()) {
-                Ok(json) => super::page::payload(model, &mut lines, &json, left),
-                // What is not JSON has no shape to show.
-                Err(_) => lines.push(piece("not JSON: its content is hidden", look.dim())),
-            }
-        }
-    }
+    lock(model, row, left, &mut lines);
+    request(model, row, left, &mut lines);
+    response(model, page, left, &mut lines);
     let mut side = Vec::new();
     head(model, &mut side, "onboarding behind it");
     match &page.onboarding {
@@ -121,5 +73,82 @@ pub(super) fn lines(
                 .map(|line| piece(format!("  {line}"), look.dim())),
         );
     }
+    audit(model, &mut side, &page.audit, right);
     (lines, side)
+}
+
+fn lock(model: &Model, row: &KeyRow, columns: usize, lines: &mut Vec<Line<'static>>) {
+    head(model, lines, "lock");
+    let released = plan::judge_release(&row.standing(), None, Reasoned::No);
+    if matches!(released, Err(LeftOut::NotHeld { .. })) {
+        lines.push(piece("not held", model.look.dim()));
+        return;
+    }
+    let now = model.database_now();
+    let since = row.locked_at.map_or("since an unknown time".to_owned(), |at| {
+        format!("{} UTC, {} ago", clock(at, now), span(now - at))
+    });
+    fact(model, lines, "locked", &since, columns);
+    let lease = if row.lease_until.is_some() { phrase::lease(row, model) } else { "none".to_owned() };
+    fact(model, lines, "lease", &lease, columns);
+    let beats = if row.holder_alive { "shows a heartbeat" } else { "shows no heartbeat here" };
+    let holder = row.locked_by.as_ref().map_or("nobody says who".to_owned(), |by| format!("{by}, {beats}"));
+    fact(model, lines, "holder", &holder, columns);
+    if !model.read_only() {
+        let how = match released {
+            Ok(()) => "L releases it",
+            Err(_) => "L releases it, with a reason: its holder may be at work",
+        };
+        fact(model, lines, "release", how, columns);
+    }
+}
+
+fn request(model: &Model, row: &KeyRow, columns: usize, lines: &mut Vec<Line<'static>>) {
+    head(model, lines, "request");
+    let now = model.database_now();
+    let operation = row.operation.as_ref();
+    fact(model, lines, "operation", operation.map_or("begun elsewhere", |o| o.as_str()), columns);
+    if let Some(signal) = operation.and_then(|name| phrase::key_signal(model, name.as_str())) {
+        let ratio = signal.hit_ratio.map_or("n/a".to_owned(), percent);
+        let asked = number(i64::try_from(signal.asked).unwrap_or(i64::MAX));
+        let asked = format!("{ratio}, of {asked} asked in the last 5 min");
+        fact(model, lines, "hit ratio", &asked, columns);
+    }
+    fact(model, lines, "hash", row.request_hash.as_str(), columns);
+    let conflicts = match row.conflicts {
+        0 => "never used for another request".to_owned(),
+        1 => "used once for another request: refused".to_owned(),
+        n => format!("used {n} times for another request: refused"),
+    };
+    fact(model, lines, "conflicts", &conflicts, columns);
+    let times = plural(usize::try_from(row.attempts).unwrap_or_default(), "time");
+    let first = clock(row.created_at, now);
+    fact(model, lines, "begun", &format!("{} {times}, first at {first} UTC", row.attempts), columns);
+    let kept = match row.expires_at {
+        Some(at) if at > now => format!("until {} UTC, for another {}", clock(at, now), span(at - now)),
+        Some(at) => format!("no longer: its retention ended {} ago", span(now - at)),
+        None if row.phase.is_some() => "while it is worked under".to_owned(),
+        None => "as long as whoever asks keeps its keys".to_owned(),
+    };
+    fact(model, lines, "kept", &kept, columns);
+}
+
+fn response(model: &Model, page: &KeyPage, columns: usize, lines: &mut Vec<Line<'static>>) {
+    let look = model.look;
+    head(model, lines, "stored response");
+    let code = page.row.response_code.map(|code| format!("code {code}"));
+    let bytes = page.response_bytes.map(|n| format!("{} {}, masked", number(n as i64), plural(n, "byte")));
+    let said: Vec<String> = [code, bytes].into_iter().flatten().collect();
+    lines.push(piece(if said.is_empty() { "none".to_owned() } else { said.join(", ") }, look.dim()));
+    if !page.response_headers.is_empty() {
+        let names: Vec<&str> = page.response_headers.iter().map(|name| name.as_str()).collect();
+        fact(model, lines, "headers", &names.join(", "), columns);
+    }
+    if let Some(body) = &page.response {
+        match serde_json::from_str(body.as_str()) {
+            Ok(json) => payload(model, lines, &json, columns),
+            // What is not JSON, or was cut, has no shape to show.
+            Err(_) => lines.push(piece("not JSON: its content is hidden", look.dim())),
+        }
+    }
 }

@@ -163,7 +163,7 @@ fn rest(model: &Model, page: &OnboardingPage, columns: usize, lines: &mut Vec<Li
         lines.push(piece("none", look.dim()));
     }
     for key in &page.keys {
-        let (word, style) = phrase::key(key, look);
+        let (word, style) = phrase::key(key, model);
         lines.push(Line::from(Span::styled(format!("{word}  {}", phrase::lease(key, model)), style)));
         lines.extend(
             wrap(&phrase::id(key.key.as_str()), columns.saturating_sub(2))

@@ -19,7 +19,7 @@ use crate::{
         command::LastAction,
         reader::{CircuitRow, KeyRow, LetterRow, OnboardingRow},
     },
-    metrics::signals::VerdictKind,
+    metrics::signals::{KeySignal, VerdictKind},
     tui::{
         model::Model,
         theme::Look,
@@ -99,7 +99,11 @@ pub(super) fn onboarding(row: &OnboardingRow, model: &Model) -> (String, Style) 
 }
 
 /// Where a key stands.
-pub(super) fn key(row: &KeyRow, look: Look) -> (String, Style) {
+pub(super) fn key(row: &KeyRow, model: &Model) -> (String, Style) {
+    let look = model.look;
+    if let Some(pending) = model.pending.get(row.key.as_str()) {
+        return (format!("pending {}", wish(pending.kind)), look.busy());
+    }
     match (row.phase, row.stuck) {
         (_, true) => ("stuck".to_owned(), look.bad()),
         (Some(KeyPhase::Started), _) => ("in flight".to_owned(), look.busy()),
@@ -109,6 +113,12 @@ pub(super) fn key(row: &KeyRow, look: Look) -> (String, Style) {
         (Some(KeyPhase::FailedStorage), _) => ("failed storage".to_owned(), look.bad()),
         (None, _) => (format!("{} elsewhere", row.status), look.dim()),
     }
+}
+
+/// What the metrics tell of an operation's keys.
+pub(super) fn key_signal<'a>(model: &'a Model, operation: &str) -> Option<&'a KeySignal> {
+    let signals = model.key_signals()?;
+    signals.operations.iter().find(|signal| signal.operation.as_str() == operation)
 }
 
 /// A key's lock against its lease.
@@ -198,6 +208,7 @@ pub(super) fn last_action(last: Option<&LastAction>, model: &Model) -> String {
             ActionKind::Resume => "resumed",
             ActionKind::RollBack => "rolled back",
             ActionKind::Replay => "replayed",
+            ActionKind::Release => "released",
         };
         format!("{did} by {}, {} ago", id(&last.operator), span(model.database_now() - last.at))
     })
@@ -217,6 +228,7 @@ pub(super) fn wish(kind: ActionKind) -> &'static str {
         ActionKind::Resume => "resume",
         ActionKind::RollBack => "roll back",
         ActionKind::Replay => "replay",
+        ActionKind::Release => "release",
     }
 }
 

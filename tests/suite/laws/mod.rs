@@ -26,6 +26,7 @@ mod entity;
 mod interference;
 mod key;
 mod lease;
+mod release;
 mod replay;
 mod step;
 mod transaction;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, http::StatusCode, response::Html, routing::get};
 use redrive::{
     clock,
-    engine::observer::{AttemptKind, CallAttemptOutcome, Observer},
+    engine::observer::{AttemptKind, CallAttemptOutcome, KeyOutcome, Observer},
     metrics::{
         collector::Collector, export::Metrics, prometheus::Prometheus, scrape::Scraped, verdict::Rules,
     },
@@ -81,6 +81,7 @@ async fn what_a_real_server_scraped_from_our_own_export_is_counted_as_if_scraped
         ] {
             metrics.attempt_ended("github.create_hook", kind, outcome, Duration::ZERO);
         }
+        metrics.key_asked("payments.charge", KeyOutcome::Replayed);
         let result = prometheus.fetch(&client).await;
         if let Ok(Scraped::Instances(instances)) = &result.outcome {
             assert!(instances.all.iter().all(|one| one.instance == worker.address), "{instances:?}");
@@ -90,7 +91,9 @@ async fn what_a_real_server_scraped_from_our_own_export_is_counted_as_if_scraped
         assert_eq!(signals.targets[0].error, None);
         let row = signals.operations.first()?;
         assert_eq!((row.operation.as_str(), row.caller.as_str()), ("github.create_hook", "redrive"));
-        (row.retry_rate > 0.0 && row.first_rate > 0.0).then_some(())
+        let keys = signals.keys.unwrap_or_default();
+        let replayed = keys.operations.first().is_some_and(|keys| keys.hit_ratio == Some(1.0));
+        (row.retry_rate > 0.0 && row.first_rate > 0.0 && replayed).then_some(())
     })
     .await;
 }

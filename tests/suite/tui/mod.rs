@@ -9,6 +9,7 @@ mod laws;
 mod pages;
 mod pictures;
 mod plans;
+mod release;
 mod stories;
 mod story;
 mod terminal;

@@ -14,6 +14,7 @@ use super::{
 };
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (120, 36)];
+const HUGE: (u16, u16) = (200, 50);
 
 fn picture(name: &str, story: &Story) {
     let (columns, rows) = story.model.size;
@@ -28,6 +29,12 @@ fn check(name: &str, world: World, keys: &str) {
         story.press(keys);
         picture(&format!("{name}-{}", world.name), &story);
     }
+}
+
+fn check_huge(name: &str, world: World, keys: &str) {
+    let mut story = Story::of(world.clone(), HUGE);
+    story.press(keys);
+    picture(&format!("{name}-{}", world.name), &story);
 }
 
 fn check_all(name: &str, keys: &str) {
@@ -49,6 +56,8 @@ fn onboardings() {
 #[test]
 fn keys() {
     check_all("keys", "3");
+    check_huge("keys", worlds::storm(), "3");
+    check_huge("page-key", worlds::storm(), "3 Enter");
 }
 
 #[test]
@@ -130,6 +139,8 @@ fn dialog(name: &str, keys: &str, previewed: &Previewed, then: &str) {
 fn dialogs() {
     dialog("resume", "2 U", &plans::resume("on-0000", Elsewhere::Leave, None), "Tab");
     dialog("replay", "4 R", &plans::replay(412, 41), "Tab Enter");
+    let live = plans::release(vec![("github.create_hook/on-0002:hook", super::release::live())]);
+    dialog("release", "3 j j L", &live, "y");
     dialog("roll-back", "2 B", &plans::roll_back("on-0000"), "");
     dialog(
         "take-over",

@@ -3,7 +3,7 @@
 use redrive::{
     domain::{action::ActionKind, attempt::CompensationStatus, onboarding::State, text::SafeText},
     engine::{
-        command::{Command, Elsewhere, LastAction, LeftOut, Pace, Receipt, Target, TargetOutcome},
+        command::{Command, Elsewhere, LastAction, LeftOut, Pace, Reasoned, Receipt, Target, TargetOutcome},
         plan::{CompensationStanding, Plan, PlanLine, PlannedUndo, WillUndo},
     },
     tui::msg::Previewed,
@@ -97,6 +97,34 @@ pub(crate) fn roll_back(id: &str) -> Previewed {
             )],
         },
     }
+}
+
+/// A release of these keys.
+pub(crate) fn release(keys: Vec<(&str, Option<LeftOut>)>) -> Previewed {
+    let line = |(id, left_out): &(&str, Option<LeftOut>)| PlanLine {
+        id: (*id).to_owned(),
+        label: SafeText::new(id),
+        left_out: left_out.clone(),
+    };
+    Previewed {
+        action: "ac-new".into(),
+        command: Command::Release {
+            keys: keys.iter().map(|(id, _)| Target { id: (*id).into(), seen: Some(2) }).collect(),
+        },
+        plan: Plan {
+            kind: ActionKind::Release,
+            lines: keys.iter().map(line).collect(),
+            undo: Vec::new(),
+            warnings: vec![SafeText::new(
+                "the next request under a released key runs the work again, whatever its holder has done by then",
+            )],
+        },
+    }
+}
+
+/// The same once a reason is given.
+pub(crate) fn reasoned(previewed: Previewed) -> Previewed {
+    Previewed { plan: previewed.plan.reasoned(Reasoned::Yes), ..previewed }
 }
 
 /// The receipt of `previewed`, with `changed` of its targets left out after all.

@@ -565,7 +565,7 @@ fn the_command_line_completes_what_exists_and_refuses_what_does_not() {
     let mut story = storm();
     story.press(": 'th' Tab").see("theme");
     story.press("'l' Enter");
-    story.press(": 're' Enter").see("which one? refresh, replay, resume");
+    story.press(": 're' Enter").see("which one? refresh, release, replay, resume");
     story.press("Esc : 'nope' Enter").see("no command");
     story.press("Esc : 'quit' Enter");
     assert_eq!(story.asked(), [Effect::Quit(Exit::Asked)]);

@@ -9,7 +9,7 @@ use redrive::{
         attempt::{AttemptOutcome, CompensationStatus},
         circuit::CircuitState,
         fault::FaultClass,
-        key::{KeyPhase, KeyStatus},
+        key::{KeyLife, KeyPhase, KeyStatus},
         letter::{LetterOutcome, LetterReason, LetterStatus, ReplayOutcome},
         onboarding::{Phase, State, Status},
         text::SafeText,
@@ -23,7 +23,9 @@ use redrive::{
             WorkerRow,
         },
     },
-    metrics::signals::{Lever, OperationSignal, Point, Signals, TargetStatus, Verdict, VerdictKind},
+    metrics::signals::{
+        KeySignal, KeySignals, Lever, OperationSignal, Point, Signals, TargetStatus, Verdict, VerdictKind,
+    },
     poll::{Snapshot, snapshot::DatabaseHealth},
 };
 use serde_json::json;
@@ -118,6 +120,9 @@ impl World {
                     response: Some(safe(
                         r#"{"id":4711,"url":"https://bob:pw@api.github.com/hooks/4711","secret":"x"}"#,
                     )),
+                    response_bytes: Some(76),
+                    response_headers: vec![safe("content-type"), safe("location")],
+                    audit: self.audit.iter().take(1).cloned().collect(),
                     onboarding: self.onboardings.first().cloned(),
                     letters: self.letters.iter().take(1).cloned().collect(),
                 })),
@@ -307,8 +312,25 @@ fn key(n: usize, phase: Option<KeyPhase>, stuck: bool) -> KeyRow {
         locked_by: (phase == Some(KeyPhase::Started)).then(|| safe("worker-a")),
         lease_until: (phase == Some(KeyPhase::Started))
             .then(|| if stuck { before(111_600) } else { noon() + TimeDelta::seconds(22) }),
+        holder_alive: phase == Some(KeyPhase::Started) && !stuck,
+        life: match phase {
+            Some(KeyPhase::Started) if stuck => KeyLife::LeaseOver,
+            Some(KeyPhase::Started) => KeyLife::InFlight,
+            Some(KeyPhase::Completed) | None => KeyLife::Completed,
+            Some(KeyPhase::Failed) => KeyLife::Failed,
+            Some(KeyPhase::Freed) => KeyLife::Freed,
+            Some(KeyPhase::FailedStorage) => KeyLife::FailedStorage,
+        },
         stuck,
+        expires_at: (phase.is_some() && phase != Some(KeyPhase::Started))
+            .then(|| noon() + TimeDelta::seconds(2_480_300)),
         onboarding: Some(format!("on-{n:04}").into()),
+        version: 2,
+        last_action: (phase == Some(KeyPhase::Freed)).then(|| LastAction {
+            operator: "ben".to_owned(),
+            kind: ActionKind::Release,
+            at: before(95),
+        }),
     }
 }
 
@@ -436,9 +458,30 @@ fn signals(kind: VerdictKind) -> Signals {
             operation("github.create_hook", "worker-a", 7.0, 5.6, kind),
             operation("tfc.create_notification", "worker-a", 7.1, 0.2, VerdictKind::Calm),
         ],
+        keys: Some(key_signals(storm)),
         chart: (0..=180).map(|n| point(n * 5)).collect(),
         targets: vec![target("worker-a"), target("legacy-crm")],
     }
+}
+
+fn key_signals(storm: bool) -> KeySignals {
+    let signal = |name: &str, asked: u64, hits: f64| KeySignal {
+        operation: safe(name),
+        asked,
+        hit_ratio: Some(hits),
+        in_progress: if storm { 31 } else { 0 },
+        mismatch: u64::from(storm),
+        recovered: if storm { 4 } else { 0 },
+        error: 0,
+        unprotected: 0,
+    };
+    let mut operations = vec![signal("github.create_hook", 1_204, 0.41), signal("intake", 412, 0.083)];
+    if storm {
+        operations.push(KeySignal { error: 3, unprotected: 7, ..signal("payments.charge", 90, 0.2) });
+        operations.push(KeySignal { hit_ratio: None, asked: 0, ..signal("reports.send", 0, 0.0) });
+        operations.push(signal("tfc.create_notification", 88, 0.0));
+    }
+    KeySignals { operations, not_stored: u64::from(storm) }
 }
 
 fn board(counts: Counts) -> Board {
@@ -624,6 +667,11 @@ pub(crate) fn hostile() -> World {
         signals.verdict.sentence = safe(&long);
         signals.verdict.callers = vec![(safe(evil), f64::NAN), (safe(&long), 1e300)];
         signals.targets[0].error = Some(safe(evil));
+        if let Some(keys) = &mut signals.keys {
+            keys.operations.iter_mut().for_each(|key| key.operation = safe(evil));
+            keys.operations[0].hit_ratio = Some(f64::NAN);
+            keys.not_stored = u64::MAX;
+        }
         signals.chart.iter_mut().step_by(7).for_each(|point| point.first = Some(f64::INFINITY));
         signals.chart.iter_mut().step_by(11).for_each(|point| point.retries = Some(f64::NAN));
     }

@@ -53,7 +53,7 @@ fn columns(listed: Listed, field: Option<Field>) -> Match {
         (Listed::Keys, Some(F::State)) => Equals(&["k.state"]),
         (Listed::Keys, Some(F::Operation)) => Contains(&["k.operation"]),
         (Listed::Keys, Some(F::Id)) => Contains(&["k.key", "k.onboarding_id"]),
-        (Listed::Keys, Some(F::Operator)) => Contains(&["k.locked_by"]),
+        (Listed::Keys, Some(F::Operator)) => Contains(&["k.locked_by", "a.operator"]),
         (Listed::Keys, Some(F::Tenant)) => {
             Contains(&["(SELECT h.tenant_id FROM onboarding_history h WHERE h.id = k.onboarding_id)"])
         }
@@ -106,6 +106,14 @@ fn condition(sql: &mut QueryBuilder<Db>, listed: Listed, term: &Term, now: Time)
         }
         (Listed::Keys, Some(Field::Status), "stuck") => {
             stuck(sql, now);
+            return;
+        }
+        (Listed::Keys, Some(Field::Status), "in_flight") => {
+            sql.push("(k.status = 'STARTED' AND k.lease_until > ").push_bind(now).push(")");
+            return;
+        }
+        (Listed::Keys, Some(Field::Status), "failed_for_good") => {
+            sql.push("(k.status = 'FAILED' AND k.response_code IS NOT NULL AND coalesce(k.phase = 'failed', TRUE))");
             return;
         }
         _ => {}
@@ -178,7 +186,7 @@ pub(super) async fn count(
     let mut sql = QueryBuilder::<Db>::new("SELECT count(*) AS n FROM (SELECT 1 AS one ");
     sql.push(match listed {
         Listed::Onboardings => rows::ONBOARDING_FROM,
-        Listed::Keys => "FROM idempotency_keys k ",
+        Listed::Keys => rows::KEY_FROM,
         Listed::Letters => rows::LETTER_FROM,
         Listed::Audit => "FROM operator_actions a ",
     });

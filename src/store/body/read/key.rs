@@ -1,5 +1,6 @@
 //! Keys: those in trouble first, and why one will or will not be retried.
 
+use chrono::TimeDelta;
 use sqlx::QueryBuilder;
 
 use super::{
@@ -8,12 +9,13 @@ use super::{
         row::{Columns, Row},
     },
     filter::{self, Listed},
+    lists::{self, About},
     page, rows,
 };
 use crate::{
     domain::{
         id::KeyId,
-        key::{KeyPhase, KeyStatus},
+        key::{KeyLife, KeyPhase, KeyStatus},
         text::SafeText,
     },
     engine::reader::{Cursor, KeyPage, KeyRow, Query},
@@ -68,7 +70,7 @@ async fn half(
     limit: u32,
 ) -> Result<Vec<KeyRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(rows::KEY);
-    sql.push("FROM idempotency_keys k WHERE ");
+    sql.push(rows::KEY_FROM).push("WHERE ");
     sql.push(if trouble == Trouble::Yes { "(" } else { "NOT (" });
     filter::stuck(&mut sql, now);
     sql.push(" OR coalesce(k.phase = 'failed_storage', FALSE))");
@@ -80,7 +82,7 @@ async fn half(
 
 async fn one(conn: &mut Conn, key: &str) -> Result<Option<Row>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(rows::KEY);
-    sql.push("FROM idempotency_keys k WHERE k.key = ").push_bind(clean(key));
+    sql.push(rows::KEY_FROM).push("WHERE k.key = ").push_bind(clean(key));
     sql.build().fetch_optional(conn).await
 }
 
@@ -91,7 +93,7 @@ pub(super) async fn of_onboarding(
     onboarding: &str,
 ) -> Result<Vec<KeyRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(rows::KEY);
-    sql.push("FROM idempotency_keys k WHERE k.onboarding_id = ").push_bind(onboarding.to_owned());
+    sql.push(rows::KEY_FROM).push("WHERE k.onboarding_id = ").push_bind(onboarding.to_owned());
     sql.push(" ORDER BY k.created_at, k.key LIMIT 200");
     sql.build().fetch_all(conn).await?.iter().map(|row| rows::key(row, now)).collect()
 }
@@ -99,19 +101,30 @@ pub(super) async fn of_onboarding(
 pub(super) async fn page(conn: &mut Conn, now: Time, key: &KeyId) -> Result<Option<KeyPage>, sqlx::Error> {
     let Some(found) = one(conn, key.as_str()).await? else { return Ok(None) };
     let row = rows::key(&found, now)?;
-    let select = "SELECT response_body, response_raw, status AS word FROM idempotency_keys WHERE key = $1";
+    let select = "SELECT response_body, response_raw, CAST(response_headers AS text) AS headers, status AS word \
+        FROM idempotency_keys WHERE key = $1";
     let stored = sqlx::query(select).bind(clean(key.as_str())).fetch_one(&mut *conn).await?;
-    let response = match stored.bytes("response_raw")? {
-        Some(raw) => Some(shown(&raw)),
-        None => stored.opt_text("response_body")?.map(|body| shown(body.as_bytes())),
+    let body = match stored.bytes("response_raw")? {
+        Some(raw) => Some(raw),
+        None => stored.opt_text("response_body")?.map(String::into_bytes),
     };
+    let headers: Vec<(String, String)> = serde_json::from_value(stored.json("headers")?).unwrap_or_default();
     let word = stored.text("word")?;
     let onboarding = match &row.onboarding {
         Some(id) => page::onboarding_row(conn, now, id.as_str()).await?,
         None => None,
     };
     let letters = page::letters_where(conn, "l.idempotency_key = ", row.key.as_str()).await?;
-    Ok(Some(KeyPage { why: SafeText::new(&why(&row, &word, now)), row, response, onboarding, letters }))
+    Ok(Some(KeyPage {
+        why: SafeText::new(&why(&row, &word, now)),
+        response: body.as_deref().map(shown),
+        response_bytes: body.as_ref().map(Vec::len),
+        response_headers: headers.iter().map(|(name, _)| SafeText::new(name)).collect(),
+        onboarding,
+        letters,
+        audit: lists::audit_of(conn, About::Key(&clean(key.as_str()))).await?,
+        row,
+    }))
 }
 
 /// Bytes as text, cut; what is not UTF-8 in hexadecimal.
@@ -127,52 +140,67 @@ fn shown(bytes: &[u8]) -> SafeText {
     }
 }
 
+/// Why the next request with the same payload will or will not run.
 fn why(row: &KeyRow, word: &str, now: Time) -> String {
-    let ago = |at: chrono::DateTime<chrono::Utc>| {
-        let seconds = (now.0 - at).num_seconds().max(0);
-        match seconds {
-            s if s < 120 => format!("{s} s"),
-            s if s < 7_200 => format!("{} min", s / 60),
-            s => format!("{} h", s / 3_600),
-        }
-    };
-    let owner = row.locked_by.as_ref().map_or("somebody", SafeText::as_str);
+    let holder = row.locked_by.as_ref().map_or("somebody", SafeText::as_str);
     let code = row.response_code.map(|code| format!(" {code}")).unwrap_or_default();
-    match (row.status, row.phase) {
-        (KeyStatus::Started, _) if word != KeyStatus::Started.as_str() => {
+    // What others wrote has no retention of its own.
+    let kept = match row.expires_at {
+        Some(at) => format!("for another {}", span(at - now.0)),
+        None => "as long as whoever asks keeps its keys".to_owned(),
+    };
+    let stuck = match row.locked_at {
+        Some(at) => format!("stuck: {holder} holds it without a lease since {} ago", span(now.0 - at)),
+        None => format!("stuck: {holder} holds it without a lease since an unknown time"),
+    };
+    let until_released = "refused until L releases it, or until it is older than whoever asks keeps its keys";
+    match row.life {
+        KeyLife::Fresh => "its retention is over: the next request runs as if it were new".to_owned(),
+        KeyLife::Elsewhere if word.parse::<KeyStatus>().is_err() => {
             format!(
-                "its status {word} is not known here: it is left to whoever wrote it, and refused until then"
+                "its status {word} is not known here, so it is taken for held: the same request is {until_released}"
             )
         }
-        (KeyStatus::Started, _) => match row.lease_until {
-            Some(until) if until > now.0 => {
-                let left = (until - now.0).num_seconds().max(0);
-                format!(
-                    "in flight: {owner} holds it for another {left} s; the same request is refused until then"
-                )
-            }
-            Some(until) => format!(
-                "stuck: {owner}'s lease ended {} ago without an answer; the next request takes it over and runs again",
-                ago(until)
-            ),
-            None => format!(
-                "stuck: {owner} holds it without a lease since {}; the same request is refused until it is released or expires",
-                row.locked_at.map_or_else(|| "an unknown time".to_owned(), |at| format!("{} ago", ago(at)))
-            ),
-        },
-        (KeyStatus::Completed, _) => {
-            format!("completed: the stored response{code} is replayed, nothing runs again")
+        KeyLife::Elsewhere => format!("{stuck}; the same request is {until_released}"),
+        KeyLife::InFlight => {
+            let left = row.lease_until.map_or(0, |until| (until - now.0).num_seconds().max(0));
+            format!(
+                "in flight: {holder} holds it for another {left} s; the same request is refused until then"
+            )
         }
-        (KeyStatus::Failed, Some(KeyPhase::Freed)) => {
-            "free: the last try failed in a way that may pass; the next request runs".to_owned()
+        KeyLife::LeaseOver => {
+            let since = row.lease_until.map(|until| span(now.0 - until)).unwrap_or_default();
+            format!(
+                "stuck: {holder}'s lease ended {since} ago without an answer; the next request takes it over and runs again"
+            )
         }
-        (KeyStatus::Failed, Some(KeyPhase::FailedStorage)) => {
+        KeyLife::Completed => {
+            format!("completed: the stored response{code} is replayed {kept}, nothing runs again")
+        }
+        KeyLife::Failed => {
+            let resume =
+                row.onboarding.as_ref().map_or("", |_| "; resume its onboarding to run it before then");
+            format!("failed for good: the stored error{code} is replayed {kept}{resume}")
+        }
+        KeyLife::FailedStorage => {
             "the work was done but its response could not be stored; the next request runs it again"
                 .to_owned()
         }
-        (KeyStatus::Failed, _) if row.response_code.is_some() => {
-            format!("failed for good: the stored error{code} is replayed; resume its onboarding to run again")
+        KeyLife::Freed if row.phase.is_none() => {
+            "failed without a stored answer: the next request runs".to_owned()
         }
-        (KeyStatus::Failed, _) => "failed without a stored answer: the next request runs".to_owned(),
+        KeyLife::Freed => {
+            "free: its last try failed in a way that may pass, or it was released; the next request runs"
+                .to_owned()
+        }
+    }
+}
+
+fn span(length: TimeDelta) -> String {
+    match length.num_seconds().max(0) {
+        s if s < 120 => format!("{s} s"),
+        s if s < 7_200 => format!("{} min", s / 60),
+        s if s < 172_800 => format!("{} h", s / 3_600),
+        s => format!("{} d", s / 86_400),
     }
 }

@@ -58,17 +58,23 @@ pub(super) async fn audit(conn: &mut Conn, query: &Query, limit: u32) -> Result<
 
 const AUDIT: &str = "SELECT a.id, a.at, a.operator, a.kind, a.reason, a.applied, a.left_out ";
 
-/// What operators did to `onboarding`, or to `letter`, newest first.
-pub(super) async fn audit_of(
-    conn: &mut Conn,
-    onboarding: Option<&str>,
-    letter: Option<&str>,
-) -> Result<Vec<AuditRow>, sqlx::Error> {
+/// What the audit is asked about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum About<'a> {
+    /// An onboarding, its letters and its keys.
+    Onboarding(&'a str),
+    Letter(&'a str),
+    Key(&'a str),
+}
+
+/// What operators did to one row, newest first.
+pub(super) async fn audit_of(conn: &mut Conn, about: About<'_>) -> Result<Vec<AuditRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(AUDIT);
     sql.push("FROM operator_actions a WHERE a.id IN (SELECT t.action_id FROM operator_action_targets t WHERE t.left_out IS NULL AND ");
-    match letter {
-        Some(letter) => sql.push("t.target_id = ").push_bind(letter.to_owned()),
-        None => sql.push("t.onboarding_id = ").push_bind(onboarding.unwrap_or_default().to_owned()),
+    match about {
+        About::Onboarding(id) => sql.push("t.onboarding_id = ").push_bind(id.to_owned()),
+        About::Letter(id) => sql.push("t.target_kind = 'letter' AND t.target_id = ").push_bind(id.to_owned()),
+        About::Key(id) => sql.push("t.target_kind = 'key' AND t.target_id = ").push_bind(id.to_owned()),
     };
     sql.push(") ORDER BY a.at DESC, a.id DESC LIMIT 200");
     read_audit(conn, sql).await

@@ -10,7 +10,9 @@ use super::{
         row::{Columns, Row},
         standing,
     },
-    attempts, key, lists, rows,
+    attempts, key,
+    lists::{self, About},
+    rows,
 };
 use crate::{
     domain::{
@@ -64,7 +66,7 @@ pub(super) async fn onboarding(
         entities: entities(conn, id).await?,
         keys: key::of_onboarding(conn, now, id).await?,
         letters: letters_where(conn, "l.onboarding_id = ", id).await?,
-        audit: lists::audit_of(conn, Some(id), None).await?,
+        audit: lists::audit_of(conn, About::Onboarding(id)).await?,
     }))
 }
 
@@ -120,7 +122,7 @@ pub(super) async fn letter(conn: &mut Conn, id: &LetterId) -> Result<Option<Lett
         request: kept.json("request")?,
         history,
         replays: replays(conn, &id).await?,
-        audit: lists::audit_of(conn, None, Some(&id)).await?,
+        audit: lists::audit_of(conn, About::Letter(&id)).await?,
     }))
 }
 

@@ -1,6 +1,9 @@
 //! One row each of the lists, from the columns their selects name.
 
-use super::super::row::{Columns, Row};
+use super::super::{
+    row::{Columns, Row},
+    standing,
+};
 use crate::{
     domain::{
         key::KeyStatus,
@@ -54,7 +57,10 @@ pub(super) fn onboarding(row: &Row, now: Time) -> Result<OnboardingRow, sqlx::Er
 }
 
 pub(super) const KEY: &str = "SELECT k.key, k.operation, k.status, k.phase, k.request_hash, k.conflicts, k.attempts, \
-    CAST(k.response_code AS bigint) AS response_code, k.created_at, k.locked_at, k.locked_by, k.lease_until, k.onboarding_id ";
+    CAST(k.response_code AS bigint) AS response_code, k.created_at, k.locked_at, k.locked_by, k.lease_until, k.expires_at, \
+    k.onboarding_id, k.version, w.beat_at, a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at ";
+pub(super) const KEY_FROM: &str = "FROM idempotency_keys k LEFT JOIN workers w ON w.id = k.locked_by \
+    LEFT JOIN operator_actions a ON a.id = k.action_id ";
 
 pub(super) fn key(row: &Row, now: Time) -> Result<KeyRow, sqlx::Error> {
     // A word we do not know counts as in flight, as `begin` judges it.
@@ -73,8 +79,13 @@ pub(super) fn key(row: &Row, now: Time) -> Result<KeyRow, sqlx::Error> {
         locked_at: row.opt_time("locked_at")?.map(|t| t.0),
         locked_by: row.opt_safe("locked_by")?,
         lease_until: lease_until.map(|t| t.0),
+        holder_alive: standing::holder_alive(row, now)?,
+        life: standing::life_of(row, now)?,
         stuck: status == KeyStatus::Started && lease_until.is_none_or(|until| until <= now),
+        expires_at: row.opt_time("expires_at")?.map(|t| t.0),
         onboarding: row.opt_id("onboarding_id")?,
+        version: row.int("version")?,
+        last_action: row.last_action()?,
     })
 }
 
