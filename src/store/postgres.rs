@@ -57,6 +57,9 @@ macro_rules! after {
     };
 }
 
+/// How long an idle connection is used without being asked first whether it is still there.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 /// Two submissions of one action take turns, so that the second reads the first one's receipt.
 async fn lock_action(conn: &mut Conn, action: &str) -> Result<(), sqlx::Error> {
     let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(action);
@@ -132,6 +135,16 @@ pub(super) async fn open(
         PgPoolOptions::new()
             .max_connections(connections.max(2))
             .acquire_timeout(options.connect_timeout)
+            // A connection in use a moment ago is trusted: asking before each use would be a round trip more.
+            .test_before_acquire(false)
+            .before_acquire(|connection, standing| {
+                Box::pin(async move {
+                    if standing.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _| {
                 let limits = limits.clone();
                 Box::pin(async move {

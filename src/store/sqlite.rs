@@ -100,13 +100,18 @@ fn connect(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
 /// A transaction that SQLite ended by itself (a full disk does that) leaves its connection believing to be inside one
 /// still, so that it can begin no other: such a connection is closed instead of being used again.
 fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new().max_connections(connections).after_release(|connection, _| {
-        Box::pin(async move {
-            // The ping comes after the rolling back that was queued when the transaction was dropped.
-            connection.ping().await?;
-            Ok(!connection.is_in_transaction())
-        })
-    })
+    // A file does not go away between two uses as a server does: nothing is asked before each.
+    SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false).after_release(
+        |connection, _| {
+            Box::pin(async move {
+                if connection.is_in_transaction() {
+                    // The ping comes after the rolling back that was queued when the transaction was dropped.
+                    connection.ping().await?;
+                }
+                Ok(!connection.is_in_transaction())
+            })
+        },
+    )
 }
 
 async fn reach(connect: &SqliteConnectOptions, label: &str) -> Result<SqliteConnection, StoreError> {
