@@ -46,7 +46,7 @@ pub enum WhenDown {
     /// Nothing runs: the caller is told to come again.
     #[default]
     Refuse,
-    /// The work runs without protection, which is counted.
+    /// The work runs without protection, which is counted. Not while the store is merely busy.
     RunUnprotected,
 }
 
@@ -233,7 +233,11 @@ impl Keys {
             Ok(KeyBegun::Replay(answer)) => return Ok(Outcome { answer, source: Source::Stored }),
             Ok(KeyBegun::InFlight { retry_after }) => return Err(Held::InFlight { retry_after }),
             Ok(KeyBegun::Mismatch) => return Err(Held::Mismatch),
-            Err(error) if operation.when_down == WhenDown::RunUnprotected => {
+            // A store that is busy is not down: somebody may hold this very key.
+            Err(error)
+                if operation.when_down == WhenDown::RunUnprotected
+                    && !matches!(error, StoreError::Busy { .. }) =>
+            {
                 asked(KeyOutcome::Unprotected);
                 tracing::warn!(%error, operation = key.operation, "the store of keys does not answer: running unprotected");
                 let (Worked::Completed(answer) | Worked::Failed(answer) | Worked::Freed(answer)) =

@@ -68,6 +68,10 @@ fn busy() -> StoreError {
     StoreError::Busy { doing: "a test", why: "told to".to_owned() }
 }
 
+fn down() -> StoreError {
+    StoreError::Unreachable { database: "a test's".to_owned(), why: "told to".to_owned() }
+}
+
 fn lost() -> StoreError {
     StoreError::UnknownOutcome { doing: "a test" }
 }
@@ -146,23 +150,26 @@ async fn a_beginning_whose_answer_was_lost_is_said_again_under_the_same_lease() 
 
 #[tokio::test]
 async fn without_a_store_nothing_runs_unless_the_operation_allows_it_and_then_it_is_counted() {
-    let down = || Script { begins: Mutex::new(VecDeque::from([Err(busy())])), ..Script::default() };
-    let place = Place::new(down());
-    assert_eq!(place.once(&operation()).await, Err(Held::Store(busy())));
-    assert_eq!(place.ran(), 0);
-    assert!(
-        place.says("redrive_idempotency_requests_total{operation=\"payments.charge\",outcome=\"error\"} 1")
-    );
+    let place =
+        |error| Place::new(Script { begins: Mutex::new(VecDeque::from([Err(error)])), ..Script::default() });
+    let counted = |place: &Place, outcome: &str| {
+        let labels = format!("operation=\"payments.charge\",outcome=\"{outcome}\"");
+        place.says(&format!("redrive_idempotency_requests_total{{{labels}}} 1"))
+    };
+    let refusing = place(down());
+    assert_eq!(refusing.once(&operation()).await, Err(Held::Store(down())));
+    assert_eq!(refusing.ran(), 0);
+    assert!(counted(&refusing, "error"));
 
-    let place = Place::new(down());
-    let done = place.once(&operation().when_down(WhenDown::RunUnprotected)).await.expect("it runs");
-    assert_eq!((done.source, place.ran()), (Source::Unprotected, 1));
-    assert_eq!(place.script.asked(), ["begin"], "there is nothing to end");
-    assert!(
-        place.says(
-            "redrive_idempotency_requests_total{operation=\"payments.charge\",outcome=\"unprotected\"} 1"
-        )
-    );
+    let open_handed = place(down());
+    let done = open_handed.once(&operation().when_down(WhenDown::RunUnprotected)).await.expect("it runs");
+    assert_eq!((done.source, open_handed.ran()), (Source::Unprotected, 1));
+    assert_eq!(open_handed.script.asked(), ["begin"], "there is nothing to end");
+    assert!(counted(&open_handed, "unprotected"));
+
+    let merely_busy = place(busy());
+    let held = merely_busy.once(&operation().when_down(WhenDown::RunUnprotected)).await;
+    assert_eq!((held, merely_busy.ran()), (Err(Held::Store(busy())), 0), "somebody may hold the key");
 }
 
 #[tokio::test]
