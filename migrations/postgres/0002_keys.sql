@@ -4,6 +4,9 @@ ALTER TABLE idempotency_keys ADD COLUMN action_id text;
 -- Keys and messages are forgotten when their retention is over; what others began has none and is left alone.
 CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at) WHERE expires_at IS NOT NULL;
 
+-- Why the work under a key runs, so that who asks again because the answer was lost is answered the same.
+ALTER TABLE idempotency_keys ADD COLUMN begun_as text;
+
 ALTER TABLE processed_messages ADD COLUMN expires_at timestamptz;
 CREATE INDEX processed_messages_expiry ON processed_messages (expires_at) WHERE expires_at IS NOT NULL;
 

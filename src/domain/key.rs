@@ -104,20 +104,21 @@ pub enum KeyLease {
     Over,
 }
 
-/// Why work runs under a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum KeyRun {
-    /// Nobody used the key before.
-    New,
-    /// It was used before, longer ago than it is kept: its earlier response is gone.
-    Reused,
-    /// The last try failed in a way that may pass, or an operator released it.
-    Again,
-    /// The earlier holder's lease ended without an answer: its effect may have happened.
-    TakenOver,
-    /// The earlier holder's response could not be stored: its effect did happen.
-    AfterFailedStorage,
-}
+words!(
+    /// Why work runs under a key.
+    KeyRun, "reason to run", {
+        /// Nobody used the key before.
+        New = "new",
+        /// It was used before, longer ago than it is kept: its earlier response is gone.
+        Reused = "reused",
+        /// The last try failed in a way that may pass, or an operator released it.
+        Again = "again",
+        /// The earlier holder's lease ended without an answer: its effect may have happened.
+        TakenOver = "taken_over",
+        /// The earlier holder's response could not be stored: its effect did happen.
+        AfterFailedStorage = "after_failed_storage",
+    }
+);
 
 /// What somebody who asks with the same request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -90,12 +90,17 @@ fn is_near(options: &PgConnectOptions) -> bool {
 }
 
 /// A URL that could not be read, with whatever may be a password taken out.
-fn shown(url: &str) -> String {
+pub(super) fn shown(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => {
             format!("{}***{}", &url[..scheme + 3], url[at..].split('?').next().unwrap_or_default())
         }
-        (Some(_), _) => url.split('?').next().unwrap_or_default().to_owned(),
+        // Without an `@` what follows a colon may be a password whose host was forgotten.
+        (Some(scheme), _) => {
+            let rest = &url[scheme + 3..];
+            let host = rest.split([':', '?', '#']).next().unwrap_or_default();
+            format!("{}{host}", &url[..scheme + 3])
+        }
         // Of another kind of text, `host=… password=…` say, nothing is known to be no password.
         _ => format!("({} characters)", url.chars().count()),
     }

@@ -3,6 +3,7 @@
 //! ```text
 //!   open(url) ──▶ sqlite.rs   ─┐ each names its `Db` and what differs by necessity,
 //!             └─▶ postgres.rs ─┴─▶ and mounts body/: the same files, compiled once for each
+//!   redis::open(url) ──▶ redis.rs: keys and locks alone, behind the cargo feature `redis`
 //! ```
 //! Every verb begins a transaction, reads the database's clock once, binds that instant in all its statements and
 //! commits. Reading the clock once costs a round trip and keeps every text the same on both databases; it also keeps
@@ -13,6 +14,8 @@
 mod address;
 mod error;
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod schema;
 pub mod sqlite;
 mod transaction;

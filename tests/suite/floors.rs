@@ -22,8 +22,9 @@ const FLOORS: [&str; 15] = [
 ];
 
 /// Crates that may be named only on these floors.
-const KEPT_TO: [(&str, &[&str]); 4] = [
+const KEPT_TO: [(&str, &[&str]); 5] = [
     ("sqlx", &["store"]),
+    ("redis", &["store"]),
     ("ratatui", &["tui"]),
     ("crossterm", &["tui"]),
     ("reqwest", &["http", "metrics", "onboarding", "demo"]),

@@ -36,11 +36,11 @@ pub(super) async fn first(
 ) -> Result<bool, sqlx::Error> {
     let insert = concat!(
         "INSERT INTO idempotency_keys (key, request_hash, status, created_at, locked_at, locked_by, operation, client_key, \
-         phase, lease_id, lease_until, expires_at, attempts, revision, version) VALUES ($1, $2, 'STARTED', ",
+         phase, begun_as, lease_id, lease_until, expires_at, attempts, revision, version) VALUES ($1, $2, 'STARTED', ",
         now!("$3"),
         ", ",
         now!("$3"),
-        ", $4, $5, $6, 'started', $7, ",
+        ", $4, $5, $6, 'started', 'new', $7, ",
         after!("$3", "$8"),
         ", ",
         after!("$3", "$9"),
@@ -62,7 +62,7 @@ pub(super) async fn first(
 macro_rules! select_found {
     () => {
         concat!(
-            "SELECT request_hash, status, phase, lease_id, lease_until, expires_at, created_at, attempts, \
+            "SELECT request_hash, status, phase, begun_as, lease_id, lease_until, expires_at, created_at, \
              CAST(response_code AS bigint) AS response_code, response_body, response_raw, CAST(response_headers AS text) AS response_headers, ",
             now!("$2"),
             " AS instant FROM idempotency_keys WHERE key = $1"
@@ -74,9 +74,8 @@ macro_rules! select_found {
 struct Found {
     life: KeyLife,
     same_request: bool,
-    /// The asker's own lease is on it: it asks again because the answer was lost.
-    own: bool,
-    attempts: i64,
+    /// The asker's own lease is on it, begun for this reason: it asks again because the answer was lost.
+    own: Option<KeyRun>,
     lease_left: Option<Duration>,
     answer: Answer,
 }
@@ -97,13 +96,13 @@ fn found(row: &Row, key: &KeyIntent, hold: &Hold) -> Result<Found, sqlx::Error> 
         Some(raw) => raw,
         None => row.text("response_body")?.into_bytes(),
     };
+    let own = status == Some(KeyStatus::Started)
+        && row.opt_text("lease_id")?.as_deref() == Some(hold.lease.as_str());
     let headers = serde_json::from_value(row.json("response_headers")?).unwrap_or_default();
     Ok(Found {
         life: KeyLife::of(status, phase, lease, code.is_some(), expires.is_some_and(|at| at <= now)),
         same_request: row.text("request_hash")? == key.request_hash,
-        own: status == Some(KeyStatus::Started)
-            && row.opt_text("lease_id")?.as_deref() == Some(hold.lease.as_str()),
-        attempts: row.opt_int("attempts")?.unwrap_or_default(),
+        own: if own { row.word("begun_as")? } else { None },
         lease_left: until.map(|until| until.since(now)),
         answer: Answer { code: code.unwrap_or(200), headers, body },
     })
@@ -112,7 +111,7 @@ fn found(row: &Row, key: &KeyIntent, hold: &Hold) -> Result<Found, sqlx::Error> 
 impl Found {
     /// What needs no write is answered here; `None`: it has to be judged again under its lock.
     fn reply(self) -> Option<KeyBegun> {
-        if self.own || self.life == KeyLife::Fresh || !self.same_request {
+        if self.own.is_some() || self.life == KeyLife::Fresh || !self.same_request {
             return None;
         }
         match self.life.asked() {
@@ -156,9 +155,8 @@ pub(super) async fn begin(
         // It was forgotten in between.
     };
     let found = found(&row, key, hold)?;
-    if found.own {
+    if let Some(run) = found.own {
         keep(conn, Some(now), &key.key, hold).await?;
-        let run = if found.attempts > 1 { KeyRun::TakenOver } else { KeyRun::New };
         return Ok(KeyBegun::Run(run));
     }
     if found.life != KeyLife::Fresh && !found.same_request {
@@ -182,7 +180,7 @@ pub(super) async fn begin(
         after!("$3", "$8"),
         ", expires_at = ",
         after!("$3", "$9"),
-        " WHERE key = $1"
+        ", begun_as = $11 WHERE key = $1"
     );
     query(take)
         .bind(&stored)
@@ -195,6 +193,7 @@ pub(super) async fn begin(
         .bind(seconds(hold.lasts))
         .bind(seconds(hold.retention))
         .bind(run == KeyRun::Reused)
+        .bind(run.as_str())
         .execute(conn)
         .await?;
     Ok(KeyBegun::Run(run))
