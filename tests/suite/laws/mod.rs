@@ -20,12 +20,41 @@ macro_rules! laws {
     };
 }
 
+/// Makes every law of keys and locks a test on SQLite, Postgres and Redis; those about rows that others write, and about
+/// what has to be swept, on the databases alone, because Redis has neither.
+macro_rules! memory_laws {
+    ($($law:ident),+ $(,)?; databases: $($only:ident),* $(,)?) => {
+        mod sqlite {
+            $(memory_laws!(@test $law, sqlite);)+
+            $(memory_laws!(@test $only, sqlite);)*
+        }
+        mod postgres {
+            $(memory_laws!(@test $law, postgres);)+
+            $(memory_laws!(@test $only, postgres);)*
+        }
+        #[cfg(feature = "redis")]
+        mod redis {
+            $(memory_laws!(@test $law, redis);)+
+        }
+    };
+    (@test $law:ident, $store:ident) => {
+        #[tokio::test]
+        async fn $law() {
+            super::$law(crate::support::keys::TestKeys::$store().await).await;
+        }
+    };
+}
+
 mod board;
 mod command;
 mod entity;
 mod interference;
 mod key;
+mod key_life;
 mod lease;
+mod lock;
+#[cfg(feature = "redis")]
+mod redis;
 mod release;
 mod replay;
 mod step;

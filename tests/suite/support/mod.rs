@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod daemon;
+pub(crate) mod keys;
 pub(crate) mod leash;
 pub(crate) mod place;
 pub(crate) mod postgres;
@@ -14,5 +15,7 @@ pub(crate) mod program;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod pty;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub(crate) mod stores;
 pub(crate) mod wait;
