@@ -45,6 +45,11 @@ async fn main() -> anyhow::Result<()> {
         }
         Err(_) => println!("postgres: left out, REDRIVE_BENCH_POSTGRES is not set"),
     }
+    #[cfg(feature = "redis")]
+    match std::env::var("REDRIVE_BENCH_REDIS") {
+        Ok(url) => redis(&url).await?,
+        Err(_) => println!("redis: left out, REDRIVE_BENCH_REDIS is not set"),
+    }
     Ok(())
 }
 
@@ -127,3 +132,42 @@ macro_rules! beside_bare_statements {
 
 beside_bare_statements!(sqlite, SqliteConnection);
 beside_bare_statements!(postgres, PgConnection);
+
+/// Beside the two commands a service would send by itself: remember the key unless it is there, then the answer.
+#[cfg(feature = "redis")]
+async fn redis(url: &str) -> anyhow::Result<()> {
+    let keys = redrive::store::redis::open(url, redrive::store::redis::RedisOptions::default()).await?;
+    let mut bare = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+    let (mut ours, mut theirs) = (Times::default(), Times::default());
+    let (mut replays, mut reads) = (Times::default(), Times::default());
+    for round in 0..ROUNDS {
+        let key = key(round);
+        ours.of(under_a_key(&*keys, &key)).await?;
+        replays.of(replay(&*keys, &key)).await?;
+        let name = format!("bare:{}", key.key);
+        theirs
+            .of(async {
+                let mut set = redis::cmd("SET");
+                set.arg(&name).arg(&key.request_hash).arg("NX").arg("PX").arg(30_000);
+                let () = set.query_async(&mut bare).await?;
+                let () = redis::cmd("SET")
+                    .arg(&name)
+                    .arg(BODY)
+                    .arg("PX")
+                    .arg(30_000)
+                    .query_async(&mut bare)
+                    .await?;
+                Ok(())
+            })
+            .await?;
+        reads
+            .of(async {
+                let body: Vec<u8> = redis::cmd("GET").arg(&name).query_async(&mut bare).await?;
+                Ok(body)
+            })
+            .await?;
+    }
+    tell("redis: begin and end", &mut ours, &mut theirs, "two bare commands");
+    tell("redis: replay      ", &mut replays, &mut reads, "one bare GET     ");
+    Ok(())
+}

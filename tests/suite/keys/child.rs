@@ -19,10 +19,13 @@ use redrive::{
         store::StoreError,
     },
     metrics::export::Metrics,
-    store::{OpenOptions, open},
+    store::BoundTime,
 };
 
-use crate::support::daemon::Daemon;
+use crate::support::{
+    daemon::Daemon,
+    keys::{TestKeys, open_at},
+};
 
 /// Where it stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +59,13 @@ pub(super) fn effect(file: &str, by: &str) {
 }
 
 /// Starts a process that works under the key `name` and stands still at `point`; returns once it does.
-pub(super) fn start(url: &str, name: &str, file: &str, lease: Duration, point: Point) -> Daemon {
+pub(super) fn start(store: &TestKeys, name: &str, file: &str, lease: Duration, point: Point) -> Daemon {
+    let (url, prefix) = store.address();
     let mut command = std::process::Command::new(env::current_exe().unwrap());
     command
         .args(["--exact", "keys::child::works_under_a_key", "--ignored", "--nocapture", "--test-threads=1"])
         .env("CHILD_URL", url)
+        .env("CHILD_PREFIX", prefix)
         .env("CHILD_KEY", name)
         .env("CHILD_FILE", file)
         .env("CHILD_LEASE_MS", lease.as_millis().to_string())
@@ -127,9 +132,9 @@ async fn works_under_a_key() {
     });
     let (point, file) = (set("POINT"), set("FILE"));
     let lease = Duration::from_millis(set("LEASE_MS").parse().unwrap());
-    let opened = open(&set("URL"), OpenOptions::default()).await.unwrap();
+    let inner = open_at(&set("URL"), &set("PREFIX"), &BoundTime::default()).await;
     let metrics = Arc::new(Metrics::new());
-    let store = Arc::new(Still { inner: opened.store, point: point.clone() });
+    let store = Arc::new(Still { inner, point: point.clone() });
     let keys = Keys::new(store, "child").observed_by(metrics.clone());
     let work = || async {
         stand(&point, Point::BeforeEffect).await;

@@ -11,7 +11,7 @@ use redrive::engine::{
 };
 use tokio::{sync::Barrier, task::JoinSet};
 
-use crate::support::stores::TestStore;
+use crate::support::keys::TestKeys;
 
 /// A quick share of it; the whole is run with the long tests.
 const SOME: usize = 50;
@@ -72,43 +72,49 @@ async fn many_keys(stores: [Arc<dyn KeyStore>; 2], keys: usize) {
     assert_eq!(wrong, 0, "of {keys} keys so many did not have exactly one effect");
 }
 
-async fn two(store: &TestStore) -> [Arc<dyn KeyStore>; 2] {
+async fn two(store: &TestKeys) -> [Arc<dyn KeyStore>; 2] {
     store.time.free();
-    [store.again().await.store, store.again().await.store]
+    [store.again().await.0, store.again().await.0]
 }
 
 macro_rules! crowds {
-    ($($dialect:ident),+) => {$(
+    ($($(#[$only:meta])? $dialect:ident),+) => {$(
+        $(#[$only])?
         mod $dialect {
-            use super::{SOME, TestStore, many_keys, one_key, two};
+            use super::{SOME, TestKeys, many_keys, one_key, two};
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn sixty_four_tasks_on_one_key_run_once() {
-                let store = TestStore::$dialect().await;
+                let store = TestKeys::$dialect().await;
                 one_key(two(&store).await, SOME).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             #[ignore = "long: a thousand rounds"]
             async fn sixty_four_tasks_on_one_key_run_once_a_thousand_times() {
-                let store = TestStore::$dialect().await;
+                let store = TestKeys::$dialect().await;
                 one_key(two(&store).await, 1_000).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn eight_workers_leave_one_effect_a_key() {
-                let store = TestStore::$dialect().await;
+                let store = TestKeys::$dialect().await;
                 many_keys(two(&store).await, 10 * SOME).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             #[ignore = "long: ten thousand keys"]
             async fn eight_workers_leave_one_effect_on_each_of_ten_thousand_keys() {
-                let store = TestStore::$dialect().await;
+                let store = TestKeys::$dialect().await;
                 many_keys(two(&store).await, 10_000).await;
             }
         }
     )+};
 }
 
-crowds!(sqlite, postgres);
+crowds!(
+    sqlite,
+    postgres,
+    #[cfg(feature = "redis")]
+    redis
+);

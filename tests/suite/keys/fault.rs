@@ -12,16 +12,16 @@ use async_trait::async_trait;
 use redrive::{
     domain::id::KeyId,
     engine::{
-        idempotency::{Held, Keys, Operation, Outcome, Worked},
+        idempotency::{Held, Keys, Operation, Outcome, Source, Worked},
         key::{Answer, Hold, KeyBegun, KeyEnd, KeyIntent, KeyStore},
         store::StoreError,
     },
-    store::{BoundTime, OpenOptions, open},
+    store::BoundTime,
 };
 
 use crate::support::{
+    keys::{TestKeys, open_at},
     proxy::{Lost, Proxy},
-    stores::TestStore,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -29,14 +29,14 @@ const LEASE: Duration = Duration::from_secs(30);
 const ENOUGH: usize = 60;
 
 /// A caller who asks with the same key until there is an answer, waiting out leases on a bound clock.
-async fn until_answered(keys: &Keys, time: &BoundTime, ran: &AtomicUsize) -> Outcome {
+async fn until_answered(keys: &Keys, name: &str, time: &BoundTime, ran: &AtomicUsize) -> Outcome {
     let operation = Operation::new("payments.charge").leased_for(LEASE);
     for _ in 0..10 {
         let work = || async {
             ran.fetch_add(1, Ordering::Relaxed);
             Worked::Completed(Answer::new(201, "charged"))
         };
-        match keys.once(&operation, "k", &"a request", work).await {
+        match keys.once(&operation, name, &"a request", work).await {
             Ok(done) => return done,
             Err(Held::InFlight { retry_after }) => time.advance(retry_after.expect("it has a lease")),
             Err(Held::Store(_)) => {}
@@ -91,28 +91,33 @@ impl KeyStore for Losing {
     }
 }
 
-async fn any_verb_may_be_lost_before_or_after_it_took_effect(store: TestStore) {
+/// One effect, and its answer is stored.
+async fn check(store: &TestKeys, name: &str, done: &Outcome, ran: &AtomicUsize) {
+    assert_eq!(done.answer, Answer::new(201, "charged"), "{name}");
+    assert_eq!(ran.load(Ordering::Relaxed), 1, "{name}");
+    let again = until_answered(&Keys::new(store.keys.clone(), "another"), name, &store.time, ran).await;
+    assert_eq!((again.source, ran.load(Ordering::Relaxed)), (Source::Stored, 1), "{name}");
+}
+
+async fn any_verb_may_be_lost_before_or_after_it_took_effect(store: TestKeys) {
     let errors = [
-        StoreError::Busy { doing: "a test", why: "a time-out".to_owned() },
-        StoreError::UnknownOutcome { doing: "a test" },
+        ("busy", StoreError::Busy { doing: "a test", why: "a time-out".to_owned() }),
+        ("unknown", StoreError::UnknownOutcome { doing: "a test" }),
     ];
-    for error in errors {
+    for (word, error) in errors {
         for lost in [Lost::Before, Lost::After] {
             for at in 1.. {
-                store.sql("DELETE FROM idempotency_keys").await;
-                let ran = AtomicUsize::new(0);
+                let (name, ran) = (format!("verb {at} {lost:?} {word}"), AtomicUsize::new(0));
                 let losing = Arc::new(Losing {
-                    inner: store.opened.store.clone(),
+                    inner: store.keys.clone(),
                     at,
                     lost,
                     error: error.clone(),
                     said: Mutex::default(),
                 });
                 let keys = Keys::new(losing.clone(), "caller");
-                let done = until_answered(&keys, &store.time, &ran).await;
-                assert_eq!(done.answer, Answer::new(201, "charged"), "verb {at} {lost:?}: {error}");
-                assert_eq!(ran.load(Ordering::Relaxed), 1, "verb {at} {lost:?}: {error}");
-                assert_eq!(store.cell("SELECT status FROM idempotency_keys").await, "COMPLETED");
+                let done = until_answered(&keys, &name, &store.time, &ran).await;
+                check(&store, &name, &done, &ran).await;
                 if *losing.said.lock().unwrap() < at {
                     break;
                 }
@@ -121,50 +126,62 @@ async fn any_verb_may_be_lost_before_or_after_it_took_effect(store: TestStore) {
     }
 }
 
+/// The wire is cut at every request a call makes, logging in included.
+async fn any_request_may_be_lost_before_or_after_it_took_effect(store: TestKeys) {
+    let (url, prefix) = store.address();
+    let (login, place) = url.split_once('@').expect("a URL with a user");
+    let (server, rest) = place.split_once('/').unwrap_or((place, ""));
+    let proxy = Proxy::to(server);
+    let plain = if login.starts_with("postgres") { "?sslmode=disable" } else { "" };
+    let url = format!("{login}@{}/{rest}{plain}", proxy.address);
+    let mut cuts = 0;
+    for lost in [Lost::Before, Lost::After] {
+        for at in 1..=ENOUGH {
+            let (name, ran) = (format!("request {at} {lost:?}"), AtomicUsize::new(0));
+            proxy.cut(usize::MAX, lost);
+            let keys = Keys::new(open_at(&url, prefix, &store.time).await, "caller");
+            proxy.cut(at, lost);
+            let done = until_answered(&keys, &name, &store.time, &ran).await;
+            check(&store, &name, &done, &ran).await;
+            if !proxy.was_cut() {
+                break;
+            }
+            cuts += 1;
+        }
+    }
+    assert!(cuts >= 4, "a call makes some requests, and each was lost: {cuts}");
+}
+
 mod sqlite {
-    use super::TestStore;
+    use super::TestKeys;
 
     #[tokio::test]
     async fn any_verb_may_be_lost_before_or_after_it_took_effect() {
-        super::any_verb_may_be_lost_before_or_after_it_took_effect(TestStore::sqlite().await).await;
+        super::any_verb_may_be_lost_before_or_after_it_took_effect(TestKeys::sqlite().await).await;
     }
 }
 
-mod postgres {
-    use super::*;
+macro_rules! servers {
+    ($($(#[$only:meta])? $store:ident),+) => {$(
+        $(#[$only])?
+        mod $store {
+            use super::TestKeys;
 
-    #[tokio::test]
-    async fn any_verb_may_be_lost_before_or_after_it_took_effect() {
-        super::any_verb_may_be_lost_before_or_after_it_took_effect(TestStore::postgres().await).await;
-    }
+            #[tokio::test]
+            async fn any_verb_may_be_lost_before_or_after_it_took_effect() {
+                super::any_verb_may_be_lost_before_or_after_it_took_effect(TestKeys::$store().await).await;
+            }
 
-    /// The wire is cut at every request a call makes, logging in included.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn any_statement_may_be_lost_before_or_after_it_took_effect() {
-        let store = TestStore::postgres().await;
-        let (server, database) =
-            store.url.split_once('@').and_then(|(_, rest)| rest.split_once('/')).unwrap();
-        let proxy = Proxy::to(server);
-        let url = format!("postgres://redrive@{}/{database}?sslmode=disable", proxy.address);
-        let mut cuts = 0;
-        for lost in [Lost::Before, Lost::After] {
-            for at in 1..=ENOUGH {
-                store.sql("DELETE FROM idempotency_keys").await;
-                proxy.cut(usize::MAX, lost);
-                let options = OpenOptions { time: store.time.clone(), ..OpenOptions::default() };
-                let opened = open(&url, options).await.expect("nothing is lost yet");
-                proxy.cut(at, lost);
-                let ran = AtomicUsize::new(0);
-                let done = until_answered(&Keys::new(opened.store, "caller"), &store.time, &ran).await;
-                assert_eq!(done.answer, Answer::new(201, "charged"), "request {at} {lost:?}");
-                assert_eq!(ran.load(Ordering::Relaxed), 1, "request {at} {lost:?}");
-                assert_eq!(store.cell("SELECT status FROM idempotency_keys").await, "COMPLETED");
-                if !proxy.was_cut() {
-                    break;
-                }
-                cuts += 1;
+            #[tokio::test(flavor = "multi_thread")]
+            async fn any_request_may_be_lost_before_or_after_it_took_effect() {
+                super::any_request_may_be_lost_before_or_after_it_took_effect(TestKeys::$store().await).await;
             }
         }
-        assert!(cuts >= 6, "a call makes some requests, and each was lost: {cuts}");
-    }
+    )+};
 }
+
+servers!(
+    postgres,
+    #[cfg(feature = "redis")]
+    redis
+);

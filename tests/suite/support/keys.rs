@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use redrive::{
     engine::{key::KeyStore, lock::LockStore},
-    store::BoundTime,
+    store::{BoundTime, OpenOptions, open},
 };
 
 use super::stores::TestStore;
@@ -67,6 +67,15 @@ impl TestKeys {
         }
     }
 
+    /// Its URL, and what its keys begin with where others keep theirs beside them.
+    pub(crate) fn address(&self) -> (&str, &str) {
+        match &self.place {
+            Place::Sql(store) => (&store.url, ""),
+            #[cfg(feature = "redis")]
+            Place::Redis { url, prefix } => (url, prefix),
+        }
+    }
+
     /// What is written of a key under this name, the same on every store: `attempts`, `conflicts`.
     pub(crate) async fn written(&self, key: &str, name: &str) -> String {
         match &self.place {
@@ -93,6 +102,17 @@ impl TestKeys {
             Place::Redis { .. } => panic!("nobody else writes keys in Redis"),
         }
     }
+}
+
+/// The memory at an address that [`TestKeys::address`] gave, or at another that leads there.
+pub(crate) async fn open_at(url: &str, prefix: &str, time: &BoundTime) -> Arc<dyn KeyStore> {
+    #[cfg(feature = "redis")]
+    if url.starts_with("redis:") {
+        return open_redis(url, prefix, time).await;
+    }
+    assert_eq!(prefix, "", "a database belongs to one test");
+    let options = OpenOptions { time: time.clone(), ..OpenOptions::default() };
+    open(url, options).await.expect("it opens").store
 }
 
 #[cfg(feature = "redis")]
