@@ -2,13 +2,7 @@
 //!
 //! It is this test binary again, started on the test below; what it does is in its environment.
 
-use std::{
-    env,
-    io::Write as _,
-    process::Stdio,
-    sync::{Arc, mpsc},
-    time::Duration,
-};
+use std::{env, io::Write as _, process::Stdio, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use redrive::{
@@ -75,6 +69,14 @@ pub(super) fn start(store: &TestKeys, name: &str, file: &str, lease: Duration, p
     Daemon::of(command, &format!("stands at {point:?}"))
 }
 
+/// Ends this process when its standard input closes: whoever started it is gone then.
+pub(super) fn leashed() {
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read_line(&mut String::new());
+        std::process::exit(3);
+    });
+}
+
 /// A store that stands still around its verbs.
 struct Still {
     inner: Arc<dyn KeyStore>,
@@ -88,7 +90,7 @@ impl Still {
 }
 
 /// Says where it stands, then waits for ever.
-async fn stand(asked: &str, point: Point) {
+pub(super) async fn stand(asked: &str, point: impl std::fmt::Debug) {
     if asked == format!("{point:?}") {
         println!("stands at {point:?}");
         std::future::pending::<()>().await;
@@ -123,13 +125,7 @@ async fn works_under_a_key() {
         return;
     }
     let set = |name: &str| env::var(format!("CHILD_{name}")).expect("it is started by a test");
-    // Its standard input is a leash: whoever started it is gone when it closes.
-    let (gone, leash) = mpsc::channel::<()>();
-    std::thread::spawn(move || {
-        let _ = std::io::stdin().read_line(&mut String::new());
-        drop(gone);
-        std::process::exit(3);
-    });
+    leashed();
     let (point, file) = (set("POINT"), set("FILE"));
     let lease = Duration::from_millis(set("LEASE_MS").parse().unwrap());
     let inner = open_at(&set("URL"), &set("PREFIX"), &BoundTime::default()).await;
@@ -150,5 +146,4 @@ async fn works_under_a_key() {
     }
     println!("{}", metrics.encode());
     println!("done");
-    drop(leash);
 }
