@@ -1,5 +1,6 @@
 //! What a worker serves over HTTP: the intake, its metrics and a sign of health. Every refusal is a problem document.
 
+pub mod idempotency;
 mod intake;
 mod problem;
 pub mod process;
@@ -21,11 +22,9 @@ use axum::{
 };
 use tokio::{net::TcpListener, sync::Notify};
 
-use crate::{
-    clock,
-    engine::{Engine, idempotency::Keys},
-};
+use crate::{clock, engine::Engine};
 
+pub use idempotency::IdempotencyLayer;
 pub use problem::Problem;
 
 /// How long requests in hand may take to finish once the service stops; a caller who sends nothing more is not waited for.
@@ -38,15 +37,11 @@ pub struct Service {
     /// Where triggers go.
     pub engine: Engine,
     /// The intake's keys.
-    pub keys: Keys,
+    pub keys: IdempotencyLayer,
     /// Renders the metrics page.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// What callers off loopback must send as a bearer token.
     pub token: Option<String>,
-    /// How long an intake key is held.
-    pub lease: Duration,
-    /// How long an intake key's answer is replayed.
-    pub retention: Duration,
 }
 
 /// Why the service does not listen.
@@ -109,8 +104,9 @@ impl Service {
     }
 
     fn router(self: Arc<Self>) -> Router {
+        let keys = self.keys.clone().optional().max_body(MAX_BODY);
         let protected = Router::new()
-            .route("/onboardings", post(intake::trigger))
+            .route("/onboardings", post(intake::trigger).route_layer(keys))
             .route("/onboardings/{id}", get(intake::show))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&self), problem::require_token));
         Router::new()

@@ -17,6 +17,8 @@ use super::Service;
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
+    kind: String,
+    title: Option<&'static str>,
     detail: String,
     retry_after: Option<u64>,
 }
@@ -24,7 +26,13 @@ pub struct Problem {
 impl Problem {
     /// A refusal with `status` that says `detail`.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), retry_after: None }
+        Self { status, kind: "about:blank".to_owned(), title: None, detail: detail.into(), retry_after: None }
+    }
+
+    /// The same with a type of its own, a URI, and the title that belongs to it.
+    #[must_use]
+    pub fn of_kind(self, uri: impl Into<String>, title: &'static str) -> Self {
+        Self { kind: uri.into(), title: Some(title), ..self }
     }
 
     /// The same, asking the caller to wait `seconds`.
@@ -37,10 +45,10 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or("refused");
+        let title = self.title.or(self.status.canonical_reason());
         let body = json!({
-            "type": "about:blank",
-            "title": title,
+            "type": self.kind,
+            "title": title.unwrap_or("refused"),
             "status": self.status.as_u16(),
             "detail": self.detail,
         });

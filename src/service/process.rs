@@ -4,13 +4,19 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Service, ServiceError, intake};
+use super::{IdempotencyLayer, Service, ServiceError, intake};
 use crate::{
     clock::Random,
     config::{self, Retention},
     domain::id::WorkerId,
     engine::{
-        Engine, call::Calls, idempotency::Keys, observer::Observer, store::Store, sweeper, worker::Worker,
+        Engine,
+        call::Calls,
+        idempotency::{Keys, Operation},
+        observer::Observer,
+        store::Store,
+        sweeper,
+        worker::Worker,
     },
     http::HttpError,
     metrics::export::Metrics,
@@ -69,14 +75,14 @@ impl Process {
         let circuits = CircuitPolicy::default().scaled(self.config.time_factor);
         let calls = Calls::new(circuits, Arc::clone(&observer));
         let retention = self.config.retention.of(intake::OPERATION, Retention::REQUEST);
+        let operation = Operation::new(intake::OPERATION).leased_for(self.config.lease).kept_for(retention);
         let keys = Keys::new(self.engine.keys(), self.worker.as_str()).observed_by(observer);
+        let keys = IdempotencyLayer::new(keys, tracker.clone()).operations(move |_| operation.clone());
         let service = Arc::new(Service {
             keys,
-            retention,
             engine: self.engine,
             metrics: Arc::new(move || metrics.encode()),
             token: self.token,
-            lease: self.config.lease,
         });
         let keys = service.engine.keys();
         let listener = service.listen(self.listen).await?;

@@ -7,6 +7,7 @@ mod examples;
 mod floors;
 mod harness;
 mod headless;
+mod http;
 mod keys;
 mod laws;
 mod live;

@@ -68,6 +68,11 @@ impl Daemon {
         format!("http://{host}")
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it as `kill -9` does.
     pub(crate) fn kill(mut self) {
         self.end();
@@ -75,7 +80,7 @@ impl Daemon {
 
     /// Sends a signal, `TERM` say.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.pid().to_string();
         let sent = std::process::Command::new("kill").args(["-s", name, &pid]).status();
         assert!(sent.expect("there is a kill").success());
     }

@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod daemon;
+pub(crate) mod example;
 pub(crate) mod keys;
 pub(crate) mod leash;
 pub(crate) mod place;
