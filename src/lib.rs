@@ -17,7 +17,7 @@
 //! ```text
 //! cli          flags; one file per noun for the headless twins
 //! run          composition root: opens, wires, owns shutdown
-//! demo         loopback upstreams, legacy callers, the incident scenarios
+//! demo         loopback upstreams, legacy callers, the incident scenarios, the lab
 //! tui          the loop, the model, update (pure), keys (the table), view (pure)
 //! service      HTTP intake, /metrics, /healthz
 //! poll         reader snapshots + metrics → watch<Arc<Snapshot>>; never dies, only goes stale

@@ -5,6 +5,7 @@
 
 mod act;
 mod keys;
+mod lab;
 mod letters;
 mod listing;
 mod onboardings;
@@ -90,6 +91,8 @@ enum Command {
     /// Idempotency keys: list, show, release
     #[command(subcommand)]
     Keys(keys::Verb),
+    /// A known incident in virtual time, retry policies side by side
+    Lab(lab::Args),
 }
 
 /// How the dashboard looks.
@@ -184,6 +187,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Onboardings(verb)) => run::block(&settings, onboardings::run(&settings, verb)),
         Some(Command::Letters(verb)) => run::block(&settings, letters::run(&settings, verb)),
         Some(Command::Keys(verb)) => run::block(&settings, keys::run(&settings, verb)),
+        Some(Command::Lab(args)) => lab::run(&args),
     }
 }
 

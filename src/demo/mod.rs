@@ -5,6 +5,7 @@
 //! side by side and none leaves anything behind.
 
 mod arrivals;
+pub mod lab;
 mod legacy;
 mod scenario;
 pub mod upstreams;

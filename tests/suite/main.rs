@@ -9,6 +9,7 @@ mod harness;
 mod headless;
 mod http;
 mod keys;
+mod lab;
 mod laws;
 mod live;
 mod metrics;
