@@ -161,6 +161,7 @@ pub fn worker(settings: &Settings, listen: SocketAddr, name: Option<String>) -> 
             token: settings.token.clone(),
         };
         let database = format!("database: {}", process.engine.reader().label());
+        let stopped = stopped()?;
         let address = process.start(&tracker, &shutdown).await?;
         let worker = SafeText::new(worker.as_str());
         // A service goes on when nobody reads what it says.
@@ -168,7 +169,7 @@ pub fn worker(settings: &Settings, listen: SocketAddr, name: Option<String>) -> 
             "worker {worker} listens on http://{address} (intake /onboardings, /metrics, /healthz)"
         ));
         let _ = say(&format!("{}\n{}", database, talks_to(&settings.upstreams)));
-        stopped().await?;
+        stopped.await;
         tracing::info!("stopping: finishing the steps in hand");
         shutdown.cancel();
         tracker.close();
@@ -185,8 +186,9 @@ pub fn upstreams(settings: &Settings, listen: SocketAddr, plan: &demo::Plan) -> 
     log(settings.log.as_deref(), Quiet::Never)?;
     runtime()?.block_on(async {
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let stopped = stopped()?;
         let _ = say(&demo::only_upstreams(plan, listen, &tracker, &shutdown).await?);
-        stopped().await?;
+        stopped.await;
         shutdown.cancel();
         tracker.close();
         let _ = tokio::time::timeout(Duration::from_secs(2), tracker.wait()).await;
@@ -204,10 +206,7 @@ pub fn demo(settings: &Settings, plan: &demo::Plan, look: &Look) -> anyhow::Resu
         // Asked to stop before there is a dashboard to ask, it leaves nothing behind either.
         let running = tokio::select! {
             biased;
-            asked = stopped() => {
-                asked?;
-                return Ok(ExitCode::from(STOPPED));
-            }
+            () = stopped()? => return Ok(ExitCode::from(STOPPED)),
             started = demo::start(plan) => started?,
         };
         let feed = &running.feed;
@@ -353,18 +352,20 @@ fn runtime() -> anyhow::Result<Runtime> {
         .context("cannot start the async runtime")
 }
 
-/// Until the process is asked to stop: SIGTERM, SIGINT or SIGHUP.
-async fn stopped() -> anyhow::Result<()> {
+/// Until the process is asked to stop: SIGTERM, SIGINT or SIGHUP. Listened for from the call on, not from the first
+/// poll: call it before the process says that it is up, or whoever reads that and stops it kills it.
+fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
 }
 
 fn worker_name() -> String {
