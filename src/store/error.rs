@@ -68,6 +68,11 @@ fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
+/// The database is there, and others have all the connections that we may have.
+pub(super) fn all_in_use() -> StoreError {
+    StoreError::Busy { doing: "waiting for a connection", why: "no connection came free in time".to_owned() }
+}
+
 /// A driver's error in words.
 pub(super) fn explain(error: &sqlx::Error, doing: &'static str, database: &str) -> StoreError {
     let why = match error {

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::{
-    ConnectOptions, Connection, Executor, PgConnection,
+    ConnectOptions, Connection, Executor, PgConnection, Pool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 use super::{
     OpenOptions, Opened,
-    error::explain,
+    error::{all_in_use, explain},
     schema::{self, Applied, Dialect},
 };
 use crate::engine::{Access, store::StoreError};
@@ -57,7 +57,8 @@ macro_rules! after {
     };
 }
 
-/// How long an idle connection is used without being asked first whether it is still there.
+/// How long an idle connection is used without being asked first whether it is still there, and the longest that a
+/// database which is there may take to let one in.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// Two submissions of one action take turns, so that the second reads the first one's receipt.
@@ -103,6 +104,19 @@ async fn reach(
             database: label.to_owned(),
             why: format!("no answer within {:.0} s", within.as_secs_f64()),
         }),
+    }
+}
+
+/// Why a pool had no connection in time: its own are all in use, or it cannot make any. Who runs unprotected while the
+/// database is down may not do so while it is busy.
+async fn none_came_free(pool: &Pool<Db>, label: &str) -> StoreError {
+    match reach(&pool.connect_options(), TRUSTED, label).await {
+        Ok(connection) => {
+            // What matters is known; how the goodbye went does not.
+            let _ = connection.close().await;
+            all_in_use()
+        }
+        Err(error) => error,
     }
 }
 

@@ -7,13 +7,13 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Connection, SqliteConnection,
+    ConnectOptions, Connection, Pool, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::{
     OpenOptions, Opened,
-    error::explain,
+    error::{all_in_use, explain},
     schema::{self, Applied, Dialect},
 };
 use crate::engine::{Access, store::StoreError};
@@ -127,6 +127,11 @@ async fn reach(connect: &SqliteConnectOptions, label: &str) -> Result<SqliteConn
         return Err(StoreError::Unreachable { database: label.to_owned(), why });
     }
     connect.connect().await.map_err(|error| explain(&error, "opening the database", label))
+}
+
+/// Why a pool had no connection in time: its own are all in use. Opening a file takes no time.
+async fn none_came_free(_: &Pool<Db>, _: &str) -> StoreError {
+    all_in_use()
 }
 
 /// The newest migration applied; `None` without the table.

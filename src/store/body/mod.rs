@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{Pool, pool::PoolConnection};
 
-use super::{BEGIN_READ, BEGIN_WRITE, Conn, Db, NOW, Wake, lock_action, wait_as, wait_at_most};
+use super::{
+    BEGIN_READ, BEGIN_WRITE, Conn, Db, NOW, Wake, lock_action, none_came_free, wait_as, wait_at_most,
+};
 use crate::{
     domain::{
         id::{KeyId, StateName, WorkerId},
@@ -115,7 +117,10 @@ impl Handle {
     async fn begin(&self) -> Result<Tx, Fail> {
         let pool = self.write.as_ref().ok_or(Fail::Store(StoreError::ReadOnly))?;
         self.wake.still_there(&self.label)?;
-        let mut inner = pool.begin_with(BEGIN_WRITE).await?;
+        let mut inner = match pool.begin_with(BEGIN_WRITE).await {
+            Err(sqlx::Error::PoolTimedOut) => return Err(none_came_free(pool, &self.label).await.into()),
+            other => other?,
+        };
         let now = self.now(&mut inner).await?;
         Ok(Tx::new(inner, now, self.cool_down))
     }
@@ -124,7 +129,10 @@ impl Handle {
     async fn connect(&self) -> Result<PoolConnection<Db>, Fail> {
         let pool = self.write.as_ref().ok_or(Fail::Store(StoreError::ReadOnly))?;
         self.wake.still_there(&self.label)?;
-        Ok(pool.acquire().await?)
+        match pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => Err(none_came_free(pool, &self.label).await.into()),
+            other => Ok(other?),
+        }
     }
 
     /// A read-only transaction: everything read in it is of one instant.
