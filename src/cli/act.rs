@@ -41,25 +41,31 @@ pub(super) struct Acting {
 
 /// The ids given; `-` reads them from standard input, one a line.
 pub(super) fn ids(given: &[String]) -> anyhow::Result<Vec<String>> {
-    read(given, "ID", |line| line.split_whitespace().next().unwrap_or_default())
+    read(given, |line| Some(line.split_whitespace().next()?.to_owned()).filter(|id| id != "ID"))
 }
 
-/// The same for ids that may hold single spaces: in a twin's own table two end the first column, headed `heading`.
+/// The same for ids that may hold spaces: a line is one id, unless it stands in a twin's own table, whose heading says
+/// how wide its first column is. To cut at spaces could name another id than the one that was meant.
 pub(super) fn first_columns(given: &[String], heading: &str) -> anyhow::Result<Vec<String>> {
-    read(given, heading, |line| line.split("  ").next().unwrap_or_default().trim())
+    let mut wide = None;
+    read(given, |line| {
+        if let Some(rest) = line.strip_prefix(heading)
+            && rest.starts_with("  ")
+        {
+            wide = Some(heading.len() + rest.len() - rest.trim_start().len() - 2);
+            return None;
+        }
+        let cell: String = wide.map_or_else(|| line.to_owned(), |wide| line.chars().take(wide).collect());
+        Some(cell.trim_end().to_owned()).filter(|cell| !cell.is_empty())
+    })
 }
 
-fn read(given: &[String], heading: &str, id_of: fn(&str) -> &str) -> anyhow::Result<Vec<String>> {
+fn read(given: &[String], mut id_of: impl FnMut(&str) -> Option<String>) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
     for id in given {
         if id == "-" {
             for line in io::stdin().lock().lines() {
-                let line = line?;
-                let id = id_of(&line);
-                // The heading of a twin's own table is no id.
-                if !id.is_empty() && id != heading {
-                    ids.push(id.to_owned());
-                }
+                ids.extend(id_of(&line?));
             }
         } else {
             ids.push(id.clone());

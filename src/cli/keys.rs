@@ -121,8 +121,11 @@ fn show(page: &KeyPage) -> anyhow::Result<()> {
 fn list(rows: &[KeyRow]) -> anyhow::Result<()> {
     let cells = rows.iter().map(|row| {
         let word = row.phase.map_or_else(|| row.status.to_string(), |phase| phase.to_string());
+        // A space at the end would not be seen, and lost when the table is given back: another key would be meant.
+        let key = row.key.to_string();
+        let key = key.strip_suffix(' ').map_or(key.clone(), |front| format!("{front}<U+0020>"));
         vec![
-            row.key.to_string(),
+            key,
             if row.stuck { format!("{word} STUCK") } else { word },
             row.attempts.to_string(),
             row.conflicts.to_string(),

@@ -414,6 +414,36 @@ async fn keys_are_shown_released_and_refused_as_on_the_screen() {
     assert_eq!(json(&out).as_array().map(Vec::len), Some(3), "{out}");
 }
 
+#[tokio::test]
+async fn a_key_that_reads_like_another_and_its_columns_names_only_itself() {
+    let (store, url) = fresh().await;
+    store.time.set(redrive::clock::now() - chrono::TimeDelta::hours(2));
+    let hold = redrive::engine::key::Hold::new("worker-z", seconds(30), seconds(900_000));
+    for name in ["victim", "victim  started", "victim  ", " victim", "KEY  x"] {
+        let key = redrive::engine::key::KeyIntent::new("pay", name, "ab".repeat(32)).unwrap();
+        store.opened.store.begin(&key, &hold).await.unwrap();
+    }
+    let release = |lines: &str| {
+        let mut command = redrive(&["keys", "release", "-", "--yes", "--json", "--database-url", &url]);
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), lines.as_bytes()).unwrap();
+        let out = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        let receipt = if out.is_empty() { json("{\"outcomes\": []}") } else { json(&out) };
+        let ids = receipt["outcomes"].as_array().unwrap().iter();
+        ids.map(|outcome| outcome["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(release("pay/victim  started\n"), ["pay/victim  started"], "a line is a key");
+    let (_, table, _) = run(&["keys", "list", "status:stuck", "--database-url", &url]);
+    let of = |key: &str| {
+        table.lines().filter(|l| l.starts_with("KEY ") || l.contains(key)).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(release(&of("KEY  x")), ["pay/KEY  x"]);
+    assert_eq!(release(&of("pay/ victim")), ["pay/ victim"]);
+    assert_eq!(release(&of("<U+0020>")), [""; 0], "not the victim");
+    let freed = store.column("SELECT key FROM idempotency_keys WHERE phase = 'freed' ORDER BY key").await;
+    assert_eq!(freed, ["pay/ victim", "pay/KEY  x", "pay/victim  started"]);
+}
+
 fn seconds(seconds: u64) -> std::time::Duration {
     std::time::Duration::from_secs(seconds)
 }
