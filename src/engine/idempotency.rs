@@ -39,6 +39,8 @@ const STORING: Backoff =
     Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(2), jitter: Jitter::Full };
 /// A third of the lease: two renewals may fail before it is lost.
 const KEEPS_PER_LEASE: u32 = 3;
+/// Between two renewals at least, however short the lease: the store has others to serve.
+const BETWEEN_KEEPS: Duration = Duration::from_millis(10);
 
 /// What to do while the store of keys does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -160,7 +162,9 @@ pub enum Held {
 }
 
 fn wait(retry_after: Option<Duration>) -> String {
-    retry_after.map_or_else(String::new, |after| format!(": try again in {} s", after.as_secs().max(1)))
+    // Rounded up: a moment too early would be refused again.
+    let seconds = |after: Duration| after.as_millis().div_ceil(1_000).max(1);
+    retry_after.map_or_else(String::new, |after| format!(": try again in {} s", seconds(after)))
 }
 
 /// Keys for one process: the store, in whose name they are held, and who counts.
@@ -281,7 +285,7 @@ impl Keys {
     /// Keeps the lease; returns once it is lost.
     async fn keep(&self, key: &KeyIntent, hold: &Hold) {
         loop {
-            clock::sleep(hold.lasts / KEEPS_PER_LEASE).await;
+            clock::sleep((hold.lasts / KEEPS_PER_LEASE).max(BETWEEN_KEEPS)).await;
             match self.store.keep(&key.key, hold).await {
                 Ok(true) => {}
                 Ok(false) => return,

@@ -192,6 +192,31 @@ async fn a_long_handler_keeps_its_lease_and_is_dropped_where_it_waits_when_the_l
 }
 
 #[tokio::test]
+async fn a_lease_of_no_length_does_not_wear_the_store_out() {
+    let place = Place::new(Script::default());
+    let began = redrive::clock::instant();
+    let work = || async {
+        for _ in 0..10 {
+            place.script.kept.notified().await;
+        }
+        Worked::Completed(Answer::default())
+    };
+    let operation = operation().leased_for(Duration::ZERO);
+    assert!(place.keys.once(&operation, "k", &(), work).await.is_ok());
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(100), "ten signs of life within {took:?}");
+}
+
+#[test]
+fn who_waits_as_long_as_it_is_told_is_not_too_early() {
+    for (milliseconds, said) in [(1, "1 s"), (29_000, "29 s"), (29_001, "30 s"), (0, "1 s")] {
+        let retry_after = Some(Duration::from_millis(milliseconds));
+        let text = Held::InFlight { retry_after }.to_string();
+        assert!(text.ends_with(&format!("try again in {said}")), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn who_ends_after_a_take_over_is_told_and_counted() {
     let script = Script { ends: Mutex::new(VecDeque::from([Ok(false)])), ..Script::default() };
     let place = Place::new(script);
