@@ -7,6 +7,25 @@ CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at) WHERE expi
 -- Why the work under a key runs, so that who asks again because the answer was lost is answered the same.
 ALTER TABLE idempotency_keys ADD COLUMN begun_as text;
 
+-- A key that others take, settle or answer is theirs from then on: neither our lease nor our answer is left on it.
+CREATE OR REPLACE FUNCTION redrive_key_written_elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.revision = OLD.revision THEN
+        NEW.revision := OLD.revision + 1;
+        NEW.version := OLD.version + 1;
+        IF NEW.status IS DISTINCT FROM OLD.status OR NEW.locked_at IS DISTINCT FROM OLD.locked_at
+            OR NEW.locked_by IS DISTINCT FROM OLD.locked_by OR NEW.response_code IS DISTINCT FROM OLD.response_code
+            OR NEW.response_body IS DISTINCT FROM OLD.response_body THEN
+            NEW.phase := NULL;
+            NEW.lease_id := NULL;
+            NEW.lease_until := NULL;
+            NEW.response_raw := NULL;
+            NEW.response_headers := NULL;
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$;
+
 ALTER TABLE processed_messages ADD COLUMN expires_at timestamptz;
 CREATE INDEX processed_messages_expiry ON processed_messages (expires_at) WHERE expires_at IS NOT NULL;
 

@@ -7,6 +7,18 @@ CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at) WHERE expi
 -- Why the work under a key runs, so that who asks again because the answer was lost is answered the same.
 ALTER TABLE idempotency_keys ADD COLUMN begun_as text;
 
+-- A key that others take, settle or answer is theirs from then on: neither our lease nor our answer is left on it.
+DROP TRIGGER idempotency_keys_elsewhere;
+CREATE TRIGGER idempotency_keys_elsewhere AFTER UPDATE ON idempotency_keys
+WHEN NEW.revision = OLD.revision
+BEGIN
+    UPDATE idempotency_keys SET revision = revision + 1, version = version + 1 WHERE rowid = NEW.rowid;
+    UPDATE idempotency_keys SET phase = NULL, lease_id = NULL, lease_until = NULL, response_raw = NULL, response_headers = NULL,
+        revision = revision + 1 WHERE rowid = NEW.rowid
+        AND (NEW.status <> OLD.status OR NEW.locked_at IS NOT OLD.locked_at OR NEW.locked_by IS NOT OLD.locked_by
+            OR NEW.response_code IS NOT OLD.response_code OR NEW.response_body IS NOT OLD.response_body);
+END;
+
 ALTER TABLE processed_messages ADD COLUMN expires_at datetime;
 CREATE INDEX processed_messages_expiry ON processed_messages (expires_at) WHERE expires_at IS NOT NULL;
 

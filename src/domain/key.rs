@@ -13,6 +13,8 @@
 //! Every store answers by this table: the SQL ones call it, Redis repeats it in a script, and one model-based law
 //! compares them all with it.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use super::{id::KeyId, word::words};
@@ -231,7 +233,8 @@ pub enum InvalidKey {
     NotPrintable,
 }
 
-/// The stored form of `client_key` under `operation`.
+/// The stored form of `client_key` under `operation`: `operation/client_key`. What could end the operation's name early,
+/// or is no printable ASCII, is written `%2F` in it: two operations never share a key.
 ///
 /// # Errors
 /// When the key is empty, too long or not printable ASCII.
@@ -242,7 +245,17 @@ pub fn key_id(operation: &str, client_key: &str) -> Result<KeyId, InvalidKey> {
     if !client_key.bytes().all(|b| (0x20..0x7f).contains(&b)) {
         return Err(InvalidKey::NotPrintable);
     }
-    let id = format!("{operation}/{client_key}");
+    let mut id = String::with_capacity(operation.len() + 1 + client_key.len());
+    for byte in operation.bytes() {
+        match byte {
+            b'%' | b'/' | ..0x20 | 0x7f.. => {
+                write!(id, "%{byte:02X}").expect("a string takes whatever is written")
+            }
+            plain => id.push(char::from(plain)),
+        }
+    }
+    id.push('/');
+    id.push_str(client_key);
     match id.len() {
         bytes if bytes > MAX_KEY_BYTES => Err(InvalidKey::TooLong { bytes }),
         _ => Ok(KeyId(id)),

@@ -20,11 +20,11 @@ use crate::{
     store::value::{Time, clean, clean_json},
 };
 
-/// The longest a lease or a retention can be bound: a hundred years, which both databases can add to a date.
-const LONGEST: f64 = 100.0 * 365.0 * 86_400.0;
+/// The longest a lease, a retention or a lock is bound: a hundred years, which both databases can add to a date.
+pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 pub(super) fn seconds(duration: Duration) -> f64 {
-    duration.as_secs_f64().min(LONGEST)
+    duration.min(LONGEST).as_secs_f64()
 }
 
 /// Takes a key that nobody used, in one statement; `false` where there is one already. `at` is a bound time.
@@ -91,7 +91,7 @@ fn found(row: &Row, key: &KeyIntent, hold: &Hold) -> Result<Found, sqlx::Error> 
         (None, None) => Some(row.time("created_at")?.plus(hold.retention)),
         (None, Some(_)) => None,
     };
-    let code = row.opt_int("response_code")?.and_then(|code| u16::try_from(code).ok());
+    let code = row.opt_int("response_code")?;
     let body = match row.bytes("response_raw")? {
         Some(raw) => raw,
         None => row.text("response_body")?.into_bytes(),
@@ -104,7 +104,8 @@ fn found(row: &Row, key: &KeyIntent, hold: &Hold) -> Result<Found, sqlx::Error> 
         same_request: row.text("request_hash")? == key.request_hash,
         own: if own { row.word("begun_as")? } else { None },
         lease_left: until.map(|until| until.since(now)),
-        answer: Answer { code: code.unwrap_or(200), headers, body },
+        // Others may have stored no code, or one that is none.
+        answer: Answer { code: code.map_or(200, |code| u16::try_from(code).unwrap_or(500)), headers, body },
     })
 }
 
@@ -175,7 +176,7 @@ pub(super) async fn begin(
     let take = concat!(
         "UPDATE idempotency_keys SET request_hash = $2, status = 'STARTED', phase = 'started', locked_at = $3, locked_by = $4, \
          lease_id = $5, operation = $6, client_key = $7, response_code = NULL, response_body = NULL, response_raw = NULL, \
-         response_headers = NULL, attempts = CASE WHEN $10 THEN 1 ELSE attempts + 1 END, \
+         response_headers = NULL, onboarding_id = NULL, state = NULL, attempts = CASE WHEN $10 THEN 1 ELSE attempts + 1 END, \
          created_at = CASE WHEN $10 THEN $3 ELSE created_at END, revision = revision + 1, version = version + 1, lease_until = ",
         after!("$3", "$8"),
         ", expires_at = ",

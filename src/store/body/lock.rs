@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::query;
 
-use super::{row::Columns, tx::Tx};
+use super::{key::LONGEST, row::Columns, tx::Tx};
 use crate::{engine::lock::Locked, store::value::clean};
 
 pub(super) async fn lock(
@@ -13,7 +13,7 @@ pub(super) async fn lock(
     owner: &str,
     ttl: Duration,
 ) -> Result<Locked, sqlx::Error> {
-    let (now, until) = (tx.now, tx.now.plus(ttl));
+    let (now, until) = (tx.now, tx.now.plus(ttl.min(LONGEST)));
     let (resource, owner) = (clean(resource), clean(owner));
     // The first token is the time, so that tokens grow even over rows that were removed by hand.
     let insert = "INSERT INTO locks (resource, owner, token, locked_at, expires_at) VALUES ($1, $2, $3, $4, $5) \

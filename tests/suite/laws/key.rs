@@ -25,11 +25,15 @@ memory_laws!(
     a_lease_that_is_kept_lasts_anew,
     begun_again_under_the_same_lease_it_runs_for_the_same_reason,
     a_live_lease_outlasts_the_retention,
-    an_answer_is_kept_for_its_whole_retention_and_then_the_key_is_fresh;
+    an_answer_is_kept_for_its_whole_retention_and_then_the_key_is_fresh,
+    no_two_operations_share_a_key,
+    the_longest_times_are_long;
     databases:
     keys_of_others_are_respected,
     keys_of_others_are_refused_until_the_askers_retention,
     a_key_others_settle_meanwhile_is_theirs,
+    what_others_store_over_an_answer_of_ours_is_replayed_as_theirs,
+    an_error_of_others_with_a_strange_code_is_replayed_not_run_again,
     a_sweep_takes_a_small_batch_of_what_is_over,
     a_sweep_leaves_live_leases_and_the_rows_of_others,
 );
@@ -258,6 +262,87 @@ async fn a_key_others_settle_meanwhile_is_theirs(store: TestKeys) {
         .await;
     assert!(!end(&store, &key("k"), &ours, &completed(201, b"ours")).await);
     assert_eq!(begin(&store, &key("k")).await, KeyBegun::Replay(Answer::new(200, *b"theirs")));
+}
+
+async fn what_others_store_over_an_answer_of_ours_is_replayed_as_theirs(store: TestKeys) {
+    for (name, update) in [
+        ("again", "status = 'STARTED', response_code = NULL, response_body = NULL, locked_by = 'python-1'"),
+        ("corrected", "response_body = 'corrected'"),
+    ] {
+        let ours = hold();
+        begin_as(&store, &key(name), &ours).await;
+        let headers = vec![("content-type".to_owned(), "application/pdf".to_owned())];
+        let pdf = Answer { code: 200, headers, body: b"\xff\0pdf".to_vec() };
+        assert!(end(&store, &key(name), &ours, &KeyEnd::Completed(pdf)).await);
+        for update in
+            [update, "status = 'COMPLETED', response_code = 200, response_body = 'theirs', locked_by = NULL"]
+        {
+            let of = format!("UPDATE idempotency_keys SET {update} WHERE key = 'payments.charge/{name}'");
+            store.database().sql(&of).await;
+        }
+        assert_eq!(begin(&store, &key(name)).await, KeyBegun::Replay(Answer::new(200, *b"theirs")), "{name}");
+    }
+}
+
+async fn an_error_of_others_with_a_strange_code_is_replayed_not_run_again(store: TestKeys) {
+    for (name, code, replayed) in
+        [("far", "99999", 500), ("below", "-1", 500), ("none", "0", 0), ("odd", "999", 999)]
+    {
+        let insert = format!(
+            "INSERT INTO idempotency_keys (key, request_hash, status, response_code, response_body, created_at) \
+             VALUES ('payments.charge/{name}', '{}', 'FAILED', {code}, 'no', '2026-03-01 12:00:00+00:00')",
+            "ab".repeat(32)
+        );
+        store.database().sql(&insert).await;
+        assert_eq!(
+            begin(&store, &key(name)).await,
+            KeyBegun::Replay(Answer::new(replayed, *b"no")),
+            "{name}"
+        );
+    }
+}
+
+async fn no_two_operations_share_a_key(store: TestKeys) {
+    for (operation, client_key) in [
+        ("a", "b/c"),
+        ("a/b", "c"),
+        ("a%2Fb", "c"),
+        ("", "a/b/c"),
+        ("a\0", "c"),
+        ("a\\u0000", "c"),
+        ("é", "c"),
+        ("%C3%A9", "c"),
+        ("a ", "c"),
+        ("a", " c"),
+        ("a", "c"),
+        ("a", "C"),
+        ("a", "c "),
+        ("a", "%"),
+        ("a", "_"),
+        ("a", "'; DROP TABLE idempotency_keys; --"),
+        ("a", "../c"),
+    ] {
+        let key = KeyIntent::new(operation, client_key, "ab".repeat(32)).expect("a key");
+        let ours = hold();
+        let begun = begin_as(&store, &key, &ours).await;
+        assert_eq!(begun, KeyBegun::Run(KeyRun::New), "{operation:?} {client_key:?}");
+        let answer = completed(200, format!("{operation}|{client_key}").as_bytes());
+        assert!(end(&store, &key, &ours, &answer).await);
+    }
+    let longest = KeyIntent::new("a/b", &"k".repeat(255 - 6), String::new()).expect("it fits");
+    assert_eq!(begin(&store, &longest).await, KeyBegun::Run(KeyRun::New));
+    assert!(KeyIntent::new("a/b", &"k".repeat(255 - 5), String::new()).is_err());
+}
+
+async fn the_longest_times_are_long(store: TestKeys) {
+    let ever = Hold { lasts: Duration::MAX, retention: Duration::MAX, ..hold() };
+    begin_as(&store, &key("k"), &ever).await;
+    assert!(keep(&store, &key("k"), &ever).await);
+    begin_as(&store, &key("done"), &ever).await;
+    assert!(end(&store, &key("done"), &ever, &completed(200, b"done")).await);
+    store.time.advance(Duration::from_secs(90 * 365 * 86_400));
+    assert!(matches!(begin(&store, &key("k")).await, KeyBegun::InFlight { retry_after: Some(_) }));
+    assert_eq!(begin(&store, &key("done")).await, KeyBegun::Replay(Answer::new(200, *b"done")));
 }
 
 async fn keys_of_others_are_refused_until_the_askers_retention(store: TestKeys) {

@@ -15,7 +15,9 @@ memory_laws!(
     after_its_end_the_next_holder_gets_a_larger_token,
     tokens_grow_across_a_release,
     of_sixty_four_takers_one_has_it,
-    each_resource_has_a_lock_of_its_own;
+    each_resource_has_a_lock_of_its_own,
+    a_lock_for_ever_is_held,
+    a_lock_for_no_time_is_over_at_once;
     databases:
 );
 
@@ -123,5 +125,25 @@ async fn each_resource_has_a_lock_of_its_own(store: TestKeys) {
     taken(&store, "ana").await;
     for resource in ["ledger ", "Ledger", "{ledger}", "led\0ger", "größe"] {
         assert!(matches!(lock(&store, resource, "ben").await, Locked::Taken { .. }), "{resource:?}");
+    }
+}
+
+async fn a_lock_for_ever_is_held(store: TestKeys) {
+    let first = store.locks.lock("ledger", "ana", Duration::MAX).await.expect("it answers");
+    let Locked::Taken { token, until } = first else { panic!("nobody has it: {first:?}") };
+    store.time.advance(Duration::from_secs(90 * 365 * 86_400));
+    assert!(matches!(lock(&store, "ledger", "ben").await, Locked::Held { until: ends, .. } if ends == until));
+    assert_eq!(taken(&store, "ana").await.0, token);
+    assert!(unlock(&store, "ana").await);
+}
+
+async fn a_lock_for_no_time_is_over_at_once(store: TestKeys) {
+    let mut last = 0;
+    for owner in ["ana", "", "ana"] {
+        let taken = store.locks.lock("ledger", owner, Duration::ZERO).await.expect("it answers");
+        let Locked::Taken { token, until } = taken else { panic!("nobody has it: {taken:?}") };
+        assert!(token > last && until == noon(), "{token} > {last}, {until}");
+        assert!(!unlock(&store, owner).await, "it is over");
+        last = token;
     }
 }

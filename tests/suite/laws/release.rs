@@ -31,6 +31,8 @@ laws!(
     without_an_audit_nothing_is_released,
     a_preview_judges_a_release_as_the_action_does,
     an_onboardings_key_comes_back_with_its_next_attempt,
+    an_onboardings_key_that_a_caller_took_is_the_callers,
+    of_a_release_and_an_end_at_the_same_moment_one_wins,
 );
 
 const RETENTION: Duration = Duration::from_secs(3_600);
@@ -282,4 +284,41 @@ async fn an_onboardings_key_comes_back_with_its_next_attempt(store: TestStore) {
     store.claim_one().await;
     let row = page(&store, &key("hook").key).await.row;
     assert_eq!((row.life, row.attempts), (KeyLife::InFlight, 2));
+}
+
+async fn an_onboardings_key_that_a_caller_took_is_the_callers(store: TestStore) {
+    let id = store.trigger("ledger").await;
+    let claimed = store.claim_one().await;
+    let opening = redrive::engine::store::Opening { keys: vec![key("hook")], ..Default::default() };
+    let opened = store.opened.store.open(&claimed.lease, &claimed.state, &opening).await;
+    assert_eq!(opened.expect("it answers"), Ok(()));
+    store.time.advance(LEASE);
+    let caller = hold("caller");
+    assert_eq!(begin(&store, "hook", &caller).await, KeyBegun::Run(KeyRun::TakenOver));
+    let again = store.claim_one().await;
+    let opened = store.opened.store.open(&again.lease, &again.state, &opening).await;
+    assert_eq!(opened.expect("it answers"), Ok(()));
+    let wait = begin(&store, "hook", &hold("another")).await;
+    assert_eq!(wait, KeyBegun::InFlight { retry_after: Some(LEASE) }, "the caller's lease stands");
+    assert_eq!(
+        page(&store, &key("hook").key).await.row.locked_by.map(|by| by.to_string()),
+        Some("caller".to_owned())
+    );
+    store.fail(&again, redrive::domain::fault::Fault::transient("503").of("payments.charge")).await;
+    let done = Answer::new(200, "done");
+    assert!(end(&store, "hook", &caller, &KeyEnd::Completed(done.clone())).await, "{id} has no part in it");
+    assert_eq!(begin(&store, "hook", &hold("another")).await, KeyBegun::Replay(done));
+}
+
+async fn of_a_release_and_an_end_at_the_same_moment_one_wins(store: TestStore) {
+    for round in 0..20 {
+        let (name, ours) = (format!("k{round}"), hold("caller"));
+        begin(&store, &name, &ours).await;
+        let submission = release(&[&name], Some("it hangs"));
+        let done = KeyEnd::Completed(Answer::new(200, "done"));
+        let (released, ended) = tokio::join!(act(&store, &submission), end(&store, &name, &ours, &done));
+        assert_ne!(released.is_ok(), ended, "round {round}");
+        let life = if ended { KeyLife::Completed } else { KeyLife::Freed };
+        assert_eq!(page(&store, &key(&name).key).await.row.life, life, "round {round}");
+    }
 }
