@@ -23,7 +23,7 @@
 //! poll         reader snapshots + metrics → watch<Arc<Snapshot>>; never dies, only goes stale
 //! onboarding   the nine-state pipeline as a workflow definition; one file per upstream client
 //! metrics      expositions in, counters → rates, verdict (pure), what we export
-//! store        the only folder that knows SQL: one text, two dialects
+//! store        the only folder that knows SQL: one text, two dialects; keys and locks on Redis beside them
 //! engine       the rules and the only writer
 //! resilience   pure policy: backoff, classification, budget, circuit
 //! domain       nouns, transition tables, display-safe text, masking
@@ -40,6 +40,7 @@
 //! ```
 //!
 //! ## Where to begin
+//! For keys of your own: [`engine::idempotency`], and [`domain::key`] for what may follow what. For the whole:
 //! [`engine::command`], [`engine::store`], [`domain::onboarding`], `tui::keys`, `tui::update`: with these the rest
 //! is detail. What the engine promises is said once, in the README.
 //!

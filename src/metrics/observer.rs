@@ -43,9 +43,8 @@ impl Observer for Metrics {
         self.count_key(operation, outcome);
     }
 
-    fn storage_failed(&self, key: &str) {
-        // Stored keys are `operation/client_key`, and every key of an operation would begin alike.
-        self.count_storage_failure(key.split_once('/').map_or(key, |(_, client_key)| client_key));
+    fn storage_failed(&self, client_key: &str) {
+        self.count_storage_failure(client_key);
     }
 
     fn letter_written(&self, operation: &str, reason: LetterReason) {

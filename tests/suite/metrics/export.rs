@@ -33,7 +33,7 @@ fn busy() -> Metrics {
     metrics.circuit(HOOK, CircuitState::HalfOpen, None);
     metrics.key_asked("onboard", KeyOutcome::New);
     metrics.key_asked("onboard", KeyOutcome::Replayed);
-    metrics.storage_failed("onboard/0192aabbccddeeff");
+    metrics.storage_failed("0192aabbccddeeff");
     metrics.letter_written(HOOK, LetterReason::Exhausted);
     metrics.state_ended("CONFIGURING_SYNC", second);
     metrics.lease_lost();
@@ -137,9 +137,9 @@ fn a_storage_failure_names_the_beginning_of_the_clients_key() {
 fn after_a_hundred_different_keys_the_rest_is_other() {
     let metrics = Metrics::new();
     for n in 0..MAX_KEYS + 50 {
-        metrics.storage_failed(&format!("onboard/{n:08}-tail"));
+        metrics.storage_failed(&format!("{n:08}-tail"));
     }
-    metrics.storage_failed("onboard/00000000-tail");
+    metrics.storage_failed("00000000-tail");
     let read = read(&metrics);
     let keys = read.samples.iter().filter(|s| s.name == "idempotency_storage_failure_total").count();
     assert_eq!(keys, MAX_KEYS + 1);
@@ -152,7 +152,7 @@ fn hostile_label_values_survive_the_round_trip() {
     let metrics = Metrics::new();
     let operation = "say \"hi\" \\ {a=\"b\",c}\n# EOF";
     metrics.call_ended(operation, CallOutcome::Success);
-    metrics.storage_failed("onboard/\"\\\n{},=");
+    metrics.storage_failed("\"\\\n{},=");
     let read = read(&metrics);
     assert_eq!(value(&read, "redrive_calls_total", &[("operation", operation)]), Some(1.0));
     assert_eq!(value(&read, "idempotency_storage_failure_total", &[("key", "\"\\\n{},=")]), Some(1.0));

@@ -49,7 +49,7 @@ fn a_ratio_is_over_all_processes_and_not_a_mean_of_theirs() {
     ask(&busy, KeyOutcome::Mismatch, 3);
     ask(&busy, KeyOutcome::Recovered, 2);
     ask(&idle, KeyOutcome::Unprotected, 1);
-    busy.storage_failed("payments.charge/0a1b2c3d-4e5f");
+    busy.storage_failed("0a1b2c3d-4e5f");
     let keys = look(&mut world, &[("busy", &busy), ("idle", &idle)]).expect("they tell");
     let expected = KeySignal {
         operation: CHARGE.into(),
