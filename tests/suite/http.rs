@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod caller;
 mod example;
+mod hostile;
 mod intake;
 mod key;
 mod rule;

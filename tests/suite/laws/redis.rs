@@ -282,6 +282,53 @@ async fn what_redis_refuses_is_said_in_words() {
 }
 
 #[tokio::test]
+async fn redis_emptied_meanwhile_is_a_lost_lease_and_never_a_stored_answer_of_two() {
+    let server = RedisServer::start(&[]).await;
+    let store = open(&server.url(), RedisOptions::default()).await.unwrap();
+    let (first, second) = (hold(), hold());
+    assert_eq!(store.begin(&key("k"), &first).await, Ok(KeyBegun::Run(KeyRun::New)));
+    let Ok(Locked::Taken { token, .. }) = store.lock("ledger", "ana", DAY).await else {
+        panic!("nobody has it")
+    };
+    let _: String = server.ask(&["FLUSHALL"]).await;
+    let _: String = server.ask(&["SCRIPT", "FLUSH"]).await;
+    let done = KeyEnd::Completed(Answer::new(200, "first"));
+    assert_eq!(store.keep(&key("k").key, &first).await, Ok(false));
+    assert_eq!(store.end(&key("k").key, &first, &done).await, Ok(false));
+    assert_eq!(store.unlock("ledger", "ana").await, Ok(false));
+    assert_eq!(store.begin(&key("k"), &second).await, Ok(KeyBegun::Run(KeyRun::New)));
+    assert_eq!(store.end(&key("k").key, &first, &done).await, Ok(false), "the second's by now");
+    assert_eq!(
+        store.end(&key("k").key, &second, &KeyEnd::Completed(Answer::new(200, "second"))).await,
+        Ok(true)
+    );
+    let Ok(Locked::Taken { token: larger, .. }) = store.lock("ledger", "ben", DAY).await else {
+        panic!("it is gone")
+    };
+    assert!(larger > token, "{larger} > {token}");
+}
+
+#[tokio::test]
+async fn what_others_put_where_redis_has_a_lock_is_said_in_words() {
+    let (store, prefix) = alone().await;
+    for (name, command) in [
+        ("list", &["LPUSH", "x"][..]),
+        ("noowner", &["HSET", "token", "7"]),
+        ("noend", &["HSET", "owner", "ana"]),
+        ("noise", &["HSET", "expires_at", "soon", "owner", "ana", "token", "many"]),
+    ] {
+        let at = format!("{prefix}lock:{name}");
+        let _: i64 = ask(shared().await, &[&command[..1], &[&at], &command[1..]].concat()).await;
+        for _ in 0..2 {
+            let locked = store.lock(name, "ben", LEASE).await;
+            let freed = store.unlock(name, "ana").await;
+            assert!(!matches!(locked, Ok(Locked::Held { .. })), "{name}: {locked:?}");
+            assert_ne!(freed, Ok(true), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_redis_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
