@@ -15,7 +15,7 @@ use axum::{
     BoxError,
     body::{Body, Bytes, HttpBody},
     extract::{MatchedPath, OriginalUri},
-    http::{Request, Uri, header, request::Parts},
+    http::{HeaderValue, Request, Uri, Version, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use futures_util::FutureExt as _;
@@ -77,11 +77,11 @@ where
             let asked = match rules.asked(&head) {
                 Ok(Some(asked)) => asked,
                 Ok(None) => return Ok(inner.call(Request::from_parts(head, body)).await?.map(Body::new)),
-                Err(refusal) => return Ok(rules.refused(&refusal)),
+                Err(refusal) => return Ok(rules.refused_unread(&refusal, head.version)),
             };
             let body = match rules.body(body).await {
                 Ok(body) => body,
-                Err(refusal) => return Ok(rules.refused(&refusal)),
+                Err(refusal) => return Ok(rules.refused_unread(&refusal, head.version)),
             };
             let work = Arc::clone(&rules).work(asked, inner, head, body);
             match rules.tracker.spawn(work).await {
@@ -106,6 +106,16 @@ pub(super) fn target(head: &Parts) -> &Uri {
 impl Rules {
     fn refused(&self, refusal: &Refusal) -> Response {
         refusal.problem(&self.documentation).into_response()
+    }
+
+    /// The same before the body was read: what is left of it ends the connection, and whoever keeps connections for the
+    /// next request has to be told.
+    fn refused_unread(&self, refusal: &Refusal, version: Version) -> Response {
+        let mut refused = self.refused(refusal);
+        if version < Version::HTTP_2 {
+            refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        refused
     }
 
     /// The key a request is sent under; `None`: it is let through.

@@ -101,3 +101,16 @@ async fn old_and_odd_requests_are_answered() {
     let keys = api.store.column("SELECT client_key FROM idempotency_keys ORDER BY 1").await;
     assert_eq!(keys, ["a", "e", "n", "none", "old", "t"]);
 }
+
+#[tokio::test]
+async fn who_is_refused_before_the_body_is_read_is_told_that_the_connection_ends() {
+    let api = Api::start().await;
+    for (status, header) in
+        [(413, "Idempotency-Key: k\r\nContent-Length: 104857600"), (400, "Content-Length: 9")]
+    {
+        let request = format!("POST /payments HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n");
+        let (answered, rest) = read_all(api.send(request.as_bytes())).await;
+        assert_eq!(answered, status, "{rest}");
+        assert!(rest.to_lowercase().contains("\r\nconnection: close\r\n"), "{rest}");
+    }
+}
