@@ -25,7 +25,7 @@
 //! metrics      expositions in, counters → rates, verdict (pure), what we export
 //! store        the only folder that knows SQL: one text, two dialects; keys and locks on Redis beside them
 //! engine       the rules and the only writer
-//! resilience   pure policy: backoff, classification, budget, circuit
+//! resilience   pure policy: backoff, classification, budget, circuit; as tower layers for any service (no I/O either)
 //! domain       nouns, transition tables, display-safe text, masking
 //! ground       clock (the only reader of time and randomness), config (plain types), http (the one client builder)
 //! ```

@@ -1,6 +1,6 @@
 //! Which failures are worth another attempt: what an error says of itself, and what an HTTP answer says.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use super::invalid::{self, Invalid};
 use crate::domain::fault::{Fault, FaultClass};
@@ -18,6 +18,18 @@ pub trait Classify {
     /// Whether the other side said that we call too often, for those who steer by it.
     fn throttled(&self) -> bool {
         false
+    }
+
+    /// Whether the other side said not to try again, however well it would pass.
+    fn pushed_back(&self) -> bool {
+        false
+    }
+}
+
+/// What cannot fail has no class; services that answer everything have this error.
+impl Classify for Infallible {
+    fn class(&self) -> FaultClass {
+        match *self {}
     }
 }
 

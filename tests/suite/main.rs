@@ -11,6 +11,7 @@ mod http;
 mod keys;
 mod lab;
 mod laws;
+mod layers;
 mod live;
 mod metrics;
 mod readme;

@@ -45,6 +45,24 @@ pub struct Attempt {
     pub number: u32,
     /// When it is dropped.
     pub until: Instant,
+    /// How long that is from its beginning.
+    pub limit: Duration,
+}
+
+/// How much of its policy one call may use; all of it by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Attempts in all, at most; 0 is 1.
+    pub attempts: u32,
+    /// When whoever it is made for stops waiting. An attempt that this cuts short says nothing about the callee: else
+    /// one caller in a hurry could open the circuit for all.
+    pub until: Option<Instant>,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { attempts: u32::MAX, until: None }
+    }
 }
 
 /// One operation's policy, with its circuit and its budget; shared by all who make its calls.
@@ -113,14 +131,29 @@ impl<T: Time> Policy<T> {
     ///
     /// # Errors
     /// Why there was no success, after how many attempts, and what the last of them said.
-    pub async fn run<A, E, F, C>(&self, mut call: C) -> Result<A, Stopped<E>>
+    pub async fn run<A, E, F, C>(&self, call: C) -> Result<A, Stopped<E>>
+    where
+        C: FnMut(Attempt) -> F,
+        F: Future<Output = Result<A, E>>,
+        E: Classify,
+    {
+        self.run_within(Allowance::default(), call).await
+    }
+
+    /// [`run`](Self::run) with what `allowance` leaves of the policy.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub async fn run_within<A, E, F, C>(&self, allowance: Allowance, mut call: C) -> Result<A, Stopped<E>>
     where
         C: FnMut(Attempt) -> F,
         F: Future<Output = Result<A, E>>,
         E: Classify,
     {
         let mut now = self.time.about_now();
-        let deadline = self.settings.deadline.and_then(|deadline| now.checked_add(deadline));
+        let own = self.settings.deadline.and_then(|deadline| now.checked_add(deadline));
+        let deadline = own.into_iter().chain(allowance.until).min();
+        let attempts = self.settings.attempts.min(allowance.attempts);
         let mut delays = self.settings.backoff.delays(|| self.unit());
         let mut spent = Held { policy: self, withdrawal: None };
         let (mut number, mut last) = (1, None);
@@ -143,7 +176,8 @@ impl<T: Time> Policy<T> {
             }
             let timeout = self.settings.timeout;
             let limit = deadline.map_or(timeout, |at| timeout.min(at.saturating_duration_since(now)));
-            let answer = time::within(&self.time, limit, call(Attempt { number, until: now + limit })).await;
+            let attempt = Attempt { number, until: now + limit, limit };
+            let answer = time::within(&self.time, limit, call(attempt)).await;
             let failure = match answer {
                 Some(Ok(answer)) => {
                     self.succeeded(permit, withdrawn, now);
@@ -152,8 +186,14 @@ impl<T: Time> Policy<T> {
                 Some(Err(error)) => Failure::Error(error),
                 None => Failure::TimedOut(limit),
             };
-            now = self.failed(permit, &failure, now);
-            let delay = match self.next(number, &failure, &mut delays, deadline.map(|at| at - now.min(at))) {
+            let health = match failure {
+                Failure::TimedOut(_) if limit < timeout && deadline == allowance.until => Health::Unknown,
+                _ => classify::health(failure.class()),
+            };
+            now = self.failed(permit, health, failure.throttled(), now);
+            let left = deadline.map(|at| at.saturating_duration_since(now));
+            let tried = Tried { number, of: attempts };
+            let delay = match self.next(tried, &failure, &mut delays, left) {
                 Ok((delay, withdrawal)) => {
                     spent.withdrawal = Some(withdrawal);
                     delay
@@ -168,12 +208,12 @@ impl<T: Time> Policy<T> {
     /// Waits for a turn to send, where sending is paced: when it came.
     async fn turn(&self, now: Instant, deadline: Option<Instant>) -> Result<Instant, Reason> {
         let wait = self.budget.pace(now);
-        if wait.is_zero() {
-            return Ok(now);
-        }
         if deadline.is_some_and(|deadline| now + wait >= deadline) {
             self.budget.unpace();
             return Err(Reason::Deadline);
+        }
+        if wait.is_zero() {
+            return Ok(now);
         }
         self.time.sleep(wait).await;
         Ok(self.time.now())
@@ -188,20 +228,20 @@ impl<T: Time> Policy<T> {
         self.budget.heard(false, now);
     }
 
-    fn failed<E: Classify>(&self, permit: Permit<'_>, failure: &Failure<E>, began: Instant) -> Instant {
+    fn failed(&self, permit: Permit<'_>, health: Health, throttled: bool, began: Instant) -> Instant {
         let now = self.time.now();
-        match classify::health(failure.class()) {
+        match health {
             Health::Unknown => drop(permit),
             health => permit.report(health == Health::Well, now.saturating_duration_since(began), now),
         }
-        self.budget.heard(failure.throttled(), now);
+        self.budget.heard(throttled, now);
         now
     }
 
-    /// Whether, and after how long, another attempt follows attempt `number`; `left` is what the deadline leaves.
+    /// Whether, and after how long, another attempt follows the one `tried`; `left` is what the deadline leaves.
     fn next<E: Classify>(
         &self,
-        number: u32,
+        tried: Tried,
         failure: &Failure<E>,
         delays: &mut impl Iterator<Item = Duration>,
         left: Option<Duration>,
@@ -211,7 +251,10 @@ impl<T: Time> Policy<T> {
         if class == FaultClass::Permanent {
             return Err(Reason::Permanent);
         }
-        if number >= tries.of(self.settings.attempts) {
+        if failure.pushed_back() {
+            return Err(Reason::PushedBack);
+        }
+        if tried.number >= tries.of(tried.of) {
             return Err(Reason::Exhausted);
         }
         let own = match (delays.next(), tries) {
@@ -236,6 +279,12 @@ impl<T: Time> Policy<T> {
         // A panic under this lock leaves a generator behind, which is still good.
         self.random.lock().unwrap_or_else(PoisonError::into_inner).unit()
     }
+}
+
+/// An attempt that was made, and how many there may be.
+struct Tried {
+    number: u32,
+    of: u32,
 }
 
 /// What a retry withdrew, until it is made; dropped before, as with the whole call, it is given back.

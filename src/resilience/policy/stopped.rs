@@ -25,6 +25,8 @@ pub enum Failure<E> {
 pub enum Reason {
     /// Another attempt would fail alike.
     Permanent,
+    /// The other side said not to try again.
+    PushedBack,
     /// All attempts that this class of failure is worth are used.
     Exhausted,
     /// The deadline has passed, or would before the next attempt.
@@ -40,6 +42,8 @@ words!(
     StopWord, "reason to stop", {
         /// Another attempt would fail alike.
         Permanent = "permanent",
+        /// The other side said not to.
+        PushedBack = "pushed_back",
         /// All attempts are used.
         Exhausted = "exhausted",
         /// The deadline.
@@ -82,6 +86,34 @@ impl<E: Classify> Classify for Failure<E> {
     fn throttled(&self) -> bool {
         matches!(self, Self::Error(error) if error.throttled())
     }
+
+    fn pushed_back(&self) -> bool {
+        matches!(self, Self::Error(error) if error.pushed_back())
+    }
+}
+
+/// For a policy around another one, which does not try again what this one has tried again: retries multiply.
+impl<E: Classify> Classify for Stopped<E> {
+    fn class(&self) -> FaultClass {
+        match (&self.reason, &self.last) {
+            (Reason::Circuit(_), _) => FaultClass::CircuitOpen,
+            (Reason::Budget(_), _) => FaultClass::BudgetSpent,
+            (_, Some(failure)) => failure.class(),
+            (_, None) => FaultClass::Timeout,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.last.as_ref().and_then(Classify::retry_after)
+    }
+
+    fn throttled(&self) -> bool {
+        self.last.as_ref().is_some_and(Classify::throttled)
+    }
+
+    fn pushed_back(&self) -> bool {
+        self.reason == Reason::PushedBack || self.attempts > 1
+    }
 }
 
 impl Reason {
@@ -89,6 +121,7 @@ impl Reason {
     pub fn word(&self) -> StopWord {
         match self {
             Self::Permanent => StopWord::Permanent,
+            Self::PushedBack => StopWord::PushedBack,
             Self::Exhausted => StopWord::Exhausted,
             Self::Deadline => StopWord::Deadline,
             Self::Budget(_) => StopWord::Budget,
@@ -113,6 +146,7 @@ impl<E: Display> Display for Stopped<E> {
         write!(f, "{operation} failed after {attempts} {times}: ")?;
         match self.reason {
             Reason::Permanent => write!(f, "another would fail alike")?,
+            Reason::PushedBack => write!(f, "it was told not to try again")?,
             Reason::Exhausted => write!(f, "none is left")?,
             Reason::Deadline => write!(f, "its deadline leaves no time for another")?,
             Reason::Budget(denied) => write!(f, "its retry budget is spent ({denied})")?,

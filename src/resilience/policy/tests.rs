@@ -5,7 +5,7 @@ use std::{future::pending, sync::atomic::AtomicU32, sync::atomic::Ordering};
 
 use super::*;
 use crate::{
-    domain::fault::Fault,
+    domain::{circuit::CircuitState, fault::Fault},
     resilience::{
         backoff::{Backoff, Jitter},
         budget::{BudgetPolicy, Denied, RatioPolicy, TokenPolicy},
@@ -172,6 +172,36 @@ async fn a_call_dropped_while_it_waits_has_not_spent_its_retry() {
     assert!(tokio::time::timeout(Duration::from_millis(1), call).await.is_err());
     let tally = real.budget().tally(world.time.now() + Duration::from_millis(50));
     assert_eq!((tally.first, tally.retries), (1, 0));
+}
+
+#[tokio::test]
+async fn what_a_call_is_allowed_bounds_its_attempts_and_its_time() {
+    let world = world(settings());
+    let within = async |allowance| {
+        let call = |_| std::future::ready(failing());
+        let begin = world.time.now();
+        let stopped = world.policy.run_within(allowance, call).await.unwrap_err();
+        (stopped.reason.word(), stopped.attempts, (world.time.now() - begin).as_secs())
+    };
+    let soon = |left| Allowance { until: Some(world.time.now() + seconds(left)), ..Allowance::default() };
+    assert_eq!(within(Allowance { attempts: 2, until: None }).await, (StopWord::Exhausted, 2, 1));
+    assert_eq!(within(Allowance { attempts: 0, until: None }).await, (StopWord::Exhausted, 1, 0));
+    assert_eq!(within(soon(3)).await, (StopWord::Deadline, 2, 1));
+    assert_eq!(within(soon(0)).await, (StopWord::Deadline, 0, 0), "none is made for nobody");
+}
+
+#[tokio::test]
+async fn a_caller_in_a_hurry_does_not_open_the_circuit_and_one_without_does() {
+    let circuit = CircuitPolicy { minimum_calls: 1, ..CircuitPolicy::default() };
+    let world = world(Settings { circuit, attempts: 1, ..settings() });
+    let state = || world.policy.circuit().standing(world.time.now()).state;
+    let hangs = |_| pending::<Result<(), Fault>>();
+    let hurried = Allowance { until: Some(world.time.now() + seconds(29)), ..Allowance::default() };
+    world.policy.run_within(hurried, hangs).await.unwrap_err();
+    assert_eq!(state(), CircuitState::Closed);
+    let patient = Allowance { until: Some(world.time.now() + seconds(30)), ..Allowance::default() };
+    world.policy.run_within(patient, hangs).await.unwrap_err();
+    assert_eq!(state(), CircuitState::Open);
 }
 
 #[tokio::test]
