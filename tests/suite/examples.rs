@@ -1,21 +1,12 @@
 //! The examples run, and prove what they say.
 
-use std::{
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
-/// Runs the built example to its end: what it printed. `cargo test` builds the examples with the tests, beside them, but
-/// not where it is told which tests to build.
+use crate::support::example::built;
+
+/// Runs the built example to its end: what it printed.
 fn run(name: &str) -> String {
-    let tests = std::env::current_exe().expect("a test has a file");
-    let profile = tests.ancestors().nth(2).expect("target/PROFILE/deps/suite");
-    let example: PathBuf = profile.join("examples").join(name);
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples").join(format!("{name}.rs"));
-    let written = |file: &PathBuf| file.metadata().and_then(|about| about.modified());
-    let fresh = matches!((written(&example), written(&source)), (Ok(built), Ok(source)) if built >= source);
-    assert!(fresh, "{} is missing or older than its source: run `cargo build --examples`", example.display());
-    let output = Command::new(&example).stdin(Stdio::null()).output().expect("the example starts");
+    let output = Command::new(built(name)).stdin(Stdio::null()).output().expect("the example starts");
     let text = |bytes| String::from_utf8(bytes).expect("examples print UTF-8");
     assert!(output.status.success(), "{name}: {}", text(output.stderr));
     text(output.stdout)
