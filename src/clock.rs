@@ -26,13 +26,15 @@ pub fn instant() -> Instant {
 #[cfg(target_os = "linux")]
 pub fn coarse_instant() -> Instant {
     use rustix::time::{ClockId, clock_gettime};
-    fn since_boot() -> Duration {
-        let time = clock_gettime(ClockId::MonotonicCoarse);
+    fn since_boot(clock: ClockId) -> Duration {
+        let time = clock_gettime(clock);
         Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
     }
-    static FIRST: LazyLock<(Duration, Instant)> = LazyLock::new(|| (since_boot(), Instant::now()));
+    // The exact clock here: from the coarse one, which is late, every later answer would be early by as much.
+    static FIRST: LazyLock<(Duration, Instant)> =
+        LazyLock::new(|| (since_boot(ClockId::Monotonic), Instant::now()));
     let (boot, instant) = *FIRST;
-    instant + since_boot().saturating_sub(boot)
+    instant + since_boot(ClockId::MonotonicCoarse).saturating_sub(boot)
 }
 
 /// The monotonic clock.
@@ -75,4 +77,20 @@ impl Random {
 /// A new identifier that sorts by the time of its making (UUID version 7).
 pub fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coarse_clock_is_late_and_never_early() {
+        coarse_instant();
+        let began = instant();
+        while began.elapsed() < Duration::from_millis(50) {
+            let coarse = coarse_instant();
+            let exact = instant();
+            assert!(coarse <= exact, "early by {:?}", coarse - exact);
+        }
+    }
 }

@@ -78,6 +78,10 @@ pub(super) fn explain(error: &sqlx::Error, doing: &'static str, database: &str) 
     let why = match error {
         sqlx::Error::Database(error) => error.message().to_owned(),
         sqlx::Error::PoolTimedOut => "no connection came free in time".to_owned(),
+        // The driver reads nothing as a zero.
+        sqlx::Error::Protocol(why) if why.contains("SSLRequest: 0x00") => {
+            "the connection was closed while it was being opened".to_owned()
+        }
         other => other.to_string(),
     };
     let unreachable = |why: String| StoreError::Unreachable { database: database.to_owned(), why };
@@ -88,6 +92,8 @@ pub(super) fn explain(error: &sqlx::Error, doing: &'static str, database: &str) 
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
+            // Whatever answers, it does not speak as the database does.
+            | sqlx::Error::Protocol(_)
             | sqlx::Error::Configuration(_) => unreachable(why),
             _ => StoreError::Failed { doing, why },
         };

@@ -386,6 +386,22 @@ async fn a_refused_port_is_said_at_once_and_without_the_password() {
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_up_at_once_cannot_be_reached() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("postgres://u@127.0.0.1:{}/x", listener.local_addr().expect("an address").port());
+    let hanging_up = std::thread::spawn(move || {
+        let (mut caller, _) = listener.accept().expect("somebody calls");
+        caller.shutdown(std::net::Shutdown::Write).expect("it hangs up");
+        // What the caller still says is heard, or it would be told of a reset instead.
+        let _ = std::io::copy(&mut caller, &mut std::io::sink());
+    });
+    let error = open(&url, OpenOptions::default()).await.expect_err("nobody answers").to_string();
+    assert!(error.starts_with("cannot reach the database"), "{error}");
+    assert!(error.contains("closed while it was being opened"), "{error}");
+    hanging_up.join().expect("it hung up");
+}
+
+#[tokio::test]
 async fn read_only_reads_and_never_writes() {
     for store in [TestStore::sqlite().await, TestStore::postgres().await] {
         store.trigger("ledger").await;

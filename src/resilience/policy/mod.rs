@@ -150,7 +150,8 @@ impl<T: Time> Policy<T> {
         F: Future<Output = Result<A, E>>,
         E: Classify,
     {
-        let mut now = self.time.about_now();
+        // What is left of somebody else's time is told on, so it is not counted from a clock that is late.
+        let mut now = if allowance.until.is_some() { self.time.now() } else { self.time.about_now() };
         let own = self.settings.deadline.and_then(|deadline| now.checked_add(deadline));
         let deadline = own.into_iter().chain(allowance.until).min();
         let attempts = self.settings.attempts.min(allowance.attempts);
