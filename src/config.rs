@@ -19,8 +19,6 @@ pub struct Upstreams {
     pub callback_url: String,
     /// The secret hooks sign with. `REDRIVE_WEBHOOK_SECRET`.
     pub webhook_secret: String,
-    /// The longest a single call may take, whatever its state allows.
-    pub call_timeout: Duration,
 }
 
 impl Default for Upstreams {
@@ -33,7 +31,6 @@ impl Default for Upstreams {
             notify_url: None,
             callback_url: "https://redrive.invalid/callback".to_owned(),
             webhook_secret: String::new(),
-            call_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -72,6 +69,21 @@ impl Retention {
     }
 }
 
+/// When a worker's intake turns triggers away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intake {
+    /// How many triggers are answered at once.
+    pub concurrency: u32,
+    /// None is taken while due work has waited for longer than this.
+    pub longest_wait: Duration,
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        Self { concurrency: 64, longest_wait: Duration::from_secs(300) }
+    }
+}
+
 /// How the engine behaves; the defaults are the product's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Engine {
@@ -79,6 +91,8 @@ pub struct Engine {
     pub lease: Duration,
     /// How long a caller's trigger waits after a failure before it resumes the onboarding.
     pub cool_down: Duration,
+    /// How many onboardings come back a second of those that one operation parked, all workers together.
+    pub unpark_per_second: f64,
     /// How many onboardings one worker runs at a time.
     pub concurrency: usize,
     /// Every delay and timeout of the policies is multiplied by this; 1 is real time, a demo runs faster.
@@ -94,6 +108,7 @@ impl Default for Engine {
         Self {
             lease: Duration::from_secs(30),
             cool_down: Duration::from_secs(3_600),
+            unpark_per_second: 10.0,
             concurrency: 16,
             time_factor: 1.0,
             poll: Duration::from_secs(1),

@@ -11,10 +11,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock,
-    config::{Engine as EngineConfig, Upstreams},
+    config::{Engine as EngineConfig, Intake, Upstreams},
     demo,
     domain::{id::WorkerId, mask, text::SafeText},
-    engine::{Access, Engine, store::Store},
+    engine::{Access, Engine, policies::Policies, store::Store},
     http,
     metrics::{
         self,
@@ -52,6 +52,10 @@ pub struct Settings {
     pub upstreams: Upstreams,
     /// How the engine behaves.
     pub engine: EngineConfig,
+    /// How everything is tried.
+    pub policies: Policies,
+    /// When a worker turns triggers away.
+    pub intake: Intake,
     /// What callers of a worker's intake must send.
     pub token: Option<String>,
     /// Where the log goes, if not to standard error.
@@ -97,8 +101,7 @@ pub async fn open(settings: &Settings) -> anyhow::Result<Opened> {
 
 async fn open_as(settings: &Settings, options: OpenOptions) -> anyhow::Result<Opened> {
     let access = options.access;
-    let options = OpenOptions { cool_down: settings.engine.cool_down, ..options };
-    let opened = store::open(settings.database()?, options).await?;
+    let opened = store::open(settings.database()?, options.of(&settings.engine)).await?;
     let engine = Engine::new(Arc::clone(&opened.store), opened.reader, access);
     Ok(Opened { engine, store: opened.store })
 }
@@ -156,6 +159,8 @@ pub fn worker(settings: &Settings, listen: SocketAddr, name: Option<String>) -> 
             store: opened.store,
             engine: opened.engine,
             config: settings.engine.clone(),
+            policies: settings.policies.clone(),
+            intake: settings.intake,
             upstreams: settings.upstreams.clone(),
             listen,
             token: settings.token.clone(),

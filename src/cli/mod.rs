@@ -4,12 +4,15 @@
 //! 13 unknown.
 
 mod act;
+mod circuits;
+mod config_file;
 mod keys;
 mod lab;
 mod letters;
 mod listing;
 mod onboardings;
 mod output;
+mod policies;
 mod settings;
 mod status;
 
@@ -91,6 +94,9 @@ enum Command {
     /// Idempotency keys: list, show, release
     #[command(subcommand)]
     Keys(keys::Verb),
+    /// Circuits and budgets: list, show, force, pause, unpause
+    #[command(subcommand)]
+    Circuits(circuits::Verb),
     /// A known incident in virtual time, retry policies side by side
     Lab(lab::Args),
 }
@@ -187,6 +193,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Onboardings(verb)) => run::block(&settings, onboardings::run(&settings, verb)),
         Some(Command::Letters(verb)) => run::block(&settings, letters::run(&settings, verb)),
         Some(Command::Keys(verb)) => run::block(&settings, keys::run(&settings, verb)),
+        Some(Command::Circuits(verb)) => run::block(&settings, circuits::run(&settings, verb)),
         Some(Command::Lab(args)) => lab::run(&args),
     }
 }

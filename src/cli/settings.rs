@@ -1,71 +1,36 @@
 //! Settings: flags over environment over the config file over the defaults.
 
-use std::{collections::BTreeMap, env, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, env, time::Duration};
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
 
-use super::Common;
+use super::{
+    Common,
+    config_file::{ConfigFile, FileUpstreams, Place, Time},
+    policies,
+};
 use crate::{
-    config::{Engine, Retention, Upstreams},
+    config::{Engine, Intake, Retention, Upstreams},
     run::Settings,
 };
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(flatten)]
-    place: Place,
-    #[serde(default)]
-    context: BTreeMap<String, Place>,
-    #[serde(default)]
-    upstreams: FileUpstreams,
-    #[serde(default)]
-    engine: FileEngine,
-    /// How long keys are remembered, by operation.
-    #[serde(default)]
-    retention: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-struct Place {
-    database_url: Option<String>,
-    #[serde(default)]
-    metrics: Vec<String>,
-    prometheus: Option<String>,
-    #[serde(default)]
-    read_only: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileUpstreams {
-    github_url: Option<String>,
-    tfc_url: Option<String>,
-    notify_url: Option<String>,
-    callback_url: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileEngine {
-    lease: Option<String>,
-    cool_down: Option<String>,
-    concurrency: Option<usize>,
-    time_factor: Option<f64>,
-}
 
 /// Gathers the settings.
 ///
 /// # Errors
 /// A config file that cannot be read, with the line; a context that is not in it; a value out of range.
 pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
-    let file = flags.config.as_deref().map(read).transpose()?.unwrap_or_default();
+    let file = flags.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
+    let values = &file.values;
     let place = match &flags.context {
-        None => file.place,
-        Some(name) => match file.context.get(name) {
+        None => Place {
+            database_url: values.database_url.clone(),
+            metrics: values.metrics.clone(),
+            prometheus: values.prometheus.clone(),
+            read_only: values.read_only,
+        },
+        Some(name) => match values.context.get(name) {
             Some(place) => place.clone(),
-            None => bail!("no [context.{name}] in the config file: it has {}", names(&file.context)),
+            None => bail!("no [context.{name}] in the config file: it has {}", names(&values.context)),
         },
     };
     let database_url = flags.database_url.clone().or(place.database_url).or_else(|| variable("DATABASE_URL"));
@@ -76,17 +41,13 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         read_only: flags.read_only || place.read_only,
         operator: flags.operator.clone().or_else(login).unwrap_or_else(|| "unknown".to_owned()),
         context: flags.context.clone(),
-        upstreams: upstreams(file.upstreams),
-        engine: Engine { retention: retention(&file.retention)?, ..engine(&file.engine)? },
+        upstreams: upstreams(&values.upstreams),
+        engine: Engine { retention: retention(&file)?, ..engine(&file)? },
+        policies: policies::policies(&file)?,
+        intake: intake(&file)?,
         token: variable("REDRIVE_TOKEN"),
         log: flags.log.clone(),
     })
-}
-
-fn read(path: &Path) -> anyhow::Result<File> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the config file {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("the config file {} is wrong", path.display()))
 }
 
 fn names(contexts: &BTreeMap<String, Place>) -> String {
@@ -109,66 +70,100 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn upstreams(file: FileUpstreams) -> Upstreams {
+fn upstreams(file: &FileUpstreams) -> Upstreams {
     let default = Upstreams::default();
+    let or = |name: &str, said: &Option<String>| variable(name).or_else(|| said.clone());
     Upstreams {
-        github_url: variable("REDRIVE_GITHUB_URL").or(file.github_url).unwrap_or(default.github_url),
+        github_url: or("REDRIVE_GITHUB_URL", &file.github_url).unwrap_or(default.github_url),
         github_token: variable("REDRIVE_GITHUB_TOKEN").unwrap_or_default(),
-        tfc_url: variable("REDRIVE_TFC_URL").or(file.tfc_url).unwrap_or(default.tfc_url),
+        tfc_url: or("REDRIVE_TFC_URL", &file.tfc_url).unwrap_or(default.tfc_url),
         tfc_token: variable("REDRIVE_TFC_TOKEN").unwrap_or_default(),
-        notify_url: variable("REDRIVE_NOTIFY_URL").or(file.notify_url),
-        callback_url: variable("REDRIVE_CALLBACK_URL").or(file.callback_url).unwrap_or(default.callback_url),
+        notify_url: or("REDRIVE_NOTIFY_URL", &file.notify_url),
+        callback_url: or("REDRIVE_CALLBACK_URL", &file.callback_url).unwrap_or(default.callback_url),
         webhook_secret: variable("REDRIVE_WEBHOOK_SECRET").unwrap_or_default(),
-        call_timeout: default.call_timeout,
     }
 }
 
-fn engine(file: &FileEngine) -> anyhow::Result<Engine> {
-    let default = Engine::default();
-    let lease = duration("lease", "REDRIVE_LEASE", file.lease.as_deref(), default.lease)?;
+/// What is wrong with a value of `[engine]` or another table, with its line where the file said it.
+fn wrong(file: &ConfigFile, keys: [&str; 2], env: Option<&str>, said: &str) -> anyhow::Error {
+    match env.and_then(|env| variable(env).map(|_| env)) {
+        Some(env) => anyhow::anyhow!("{env}: {said}"),
+        None => file.wrong(&keys, said),
+    }
+}
+
+fn engine(file: &ConfigFile) -> anyhow::Result<Engine> {
+    let (default, values) = (Engine::default(), &file.values.engine);
+    let lease = duration("REDRIVE_LEASE", values.lease, default.lease)?;
     if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&lease) {
-        bail!("lease is {}: between 1s and 1h is expected", humantime::format_duration(lease));
+        let said = format!("lease is {}: between 1s and 1h is expected", humantime::format_duration(lease));
+        return Err(wrong(file, ["engine", "lease"], Some("REDRIVE_LEASE"), &said));
     }
     let time_factor = match variable("REDRIVE_TIME_FACTOR") {
         Some(text) => {
             text.parse().with_context(|| format!("REDRIVE_TIME_FACTOR is {text:?}, not a number"))?
         }
-        None => file.time_factor.unwrap_or(default.time_factor),
+        None => values.time_factor.unwrap_or(default.time_factor),
     };
     if !(0.001..=100.0).contains(&time_factor) {
-        bail!("time_factor is {time_factor}: between 0.001 and 100 is expected");
+        let said = format!("time_factor is {time_factor}: between 0.001 and 100 is expected");
+        return Err(wrong(file, ["engine", "time_factor"], Some("REDRIVE_TIME_FACTOR"), &said));
     }
-    let concurrency = file.concurrency.unwrap_or(default.concurrency);
+    let concurrency = values.concurrency.unwrap_or(default.concurrency);
     if !(1..=1_000).contains(&concurrency) {
-        bail!("concurrency is {concurrency}: between 1 and 1,000 is expected");
+        let said = format!("concurrency is {concurrency}: between 1 and 1,000 is expected");
+        return Err(wrong(file, ["engine", "concurrency"], None, &said));
+    }
+    let unpark_per_second = values.unpark_per_second.unwrap_or(default.unpark_per_second);
+    if !(0.01..=10_000.0).contains(&unpark_per_second) {
+        let said = format!("unpark_per_second is {unpark_per_second}: between 0.01 and 10,000 is expected");
+        return Err(wrong(file, ["engine", "unpark_per_second"], None, &said));
     }
     Ok(Engine {
         lease,
-        cool_down: duration("cool_down", "REDRIVE_COOL_DOWN", file.cool_down.as_deref(), default.cool_down)?,
+        cool_down: duration("REDRIVE_COOL_DOWN", values.cool_down, default.cool_down)?,
         concurrency,
         time_factor,
+        unpark_per_second,
         ..default
     })
 }
 
-fn retention(file: &BTreeMap<String, String>) -> anyhow::Result<Retention> {
+fn intake(file: &ConfigFile) -> anyhow::Result<Intake> {
+    let (default, values) = (Intake::default(), &file.values.intake);
+    let concurrency = values.concurrency.unwrap_or(default.concurrency);
+    if !(1..=100_000).contains(&concurrency) {
+        let said = format!("intake.concurrency is {concurrency}: between 1 and 100,000 is expected");
+        return Err(file.wrong(&["intake", "concurrency"], &said));
+    }
+    let longest_wait = values.longest_wait.map_or(default.longest_wait, |time| time.0);
+    if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&longest_wait) {
+        let found = humantime::format_duration(longest_wait);
+        let said = format!("intake.longest_wait is {found}: between 1s and 1day is expected");
+        return Err(file.wrong(&["intake", "longest_wait"], &said));
+    }
+    Ok(Intake { concurrency, longest_wait })
+}
+
+fn retention(file: &ConfigFile) -> anyhow::Result<Retention> {
     let mut operations = BTreeMap::new();
-    for (operation, text) in file {
-        let window = humantime::parse_duration(text).with_context(|| {
-            format!("the retention of {operation} is {text:?}, not a duration such as 24h")
-        })?;
-        if !(Duration::from_secs(60)..=Duration::from_secs(366 * 86_400)).contains(&window) {
-            bail!("the retention of {operation} is {text}: between 1min and 366days is expected");
+    for (operation, Time(window)) in &file.values.retention {
+        if !(Duration::from_secs(60)..=Duration::from_secs(366 * 86_400)).contains(window) {
+            let said = format!(
+                "the retention of {operation} is {}: between 1min and 366days is expected",
+                humantime::format_duration(*window)
+            );
+            return Err(file.wrong(&["retention", operation], &said));
         }
-        operations.insert(operation.clone(), window);
+        operations.insert(operation.clone(), *window);
     }
     Ok(Retention { operations })
 }
 
-fn duration(name: &str, env: &str, file: Option<&str>, default: Duration) -> anyhow::Result<Duration> {
-    match variable(env).as_deref().or(file) {
-        None => Ok(default),
-        Some(text) => humantime::parse_duration(text)
-            .with_context(|| format!("{name} is {text:?}, not a duration such as 30s or 1h")),
+fn duration(env: &str, file: Option<Time>, default: Duration) -> anyhow::Result<Duration> {
+    match variable(env) {
+        None => Ok(file.map_or(default, |time| time.0)),
+        Some(text) => humantime::parse_duration(&text)
+            .with_context(|| format!("{env} is {text:?}, not a duration such as 30s or 1h")),
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Settings, output};
 use crate::{
+    domain::circuit::CircuitState,
     engine::reader::{CircuitRow, Counts, LetterGroup, Query, WorkerRow},
     metrics::signals::{Signals, VerdictKind},
     poll::advice::{self, Advice},
@@ -100,9 +101,15 @@ fn print(status: &Status) -> anyhow::Result<()> {
     output::print(&format!("workers      {alive}"))?;
     for circuit in &status.circuits {
         let (of, all) = circuit.instances;
+        // One that lets everything pass is no news.
+        let news = circuit.state != CircuitState::Closed || circuit.forced.is_some() || circuit.holds.0 > 0;
+        if !news {
+            continue;
+        }
         let state = circuit.state.as_str();
+        let forced = circuit.forced.map(|forced| format!(", {forced}")).unwrap_or_default();
         output::print(&format!(
-            "circuit      {} {state} on {of} of {all}, holds {}",
+            "circuit      {} {state} on {of} of {all}{forced}, holds {}",
             circuit.operation, circuit.holds
         ))?;
     }

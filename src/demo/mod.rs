@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock, config,
-    engine::{Access, Engine},
+    engine::{Access, Engine, policies::Policies},
     http::HttpError,
     metrics::{
         scrape::{BadTarget, Target},
@@ -108,9 +108,7 @@ pub async fn start(plan: &Plan) -> Result<Running, DemoError> {
     let url = format!("sqlite:{}", database(&folder).display());
     let engine_config = engine_config(plan.time_factor);
     store::migrate(&url).await?;
-    let opened =
-        store::open(&url, OpenOptions { cool_down: engine_config.cool_down, ..OpenOptions::default() })
-            .await?;
+    let opened = store::open(&url, OpenOptions::default().of(&engine_config)).await?;
     let engine = Engine::new(Arc::clone(&opened.store), Arc::clone(&opened.reader), Access::ReadWrite);
 
     let options = upstreams::Options { seed: plan.seed, ..upstreams::Options::default() };
@@ -120,7 +118,9 @@ pub async fn start(plan: &Plan) -> Result<Running, DemoError> {
         store: opened.store,
         engine: engine.clone(),
         config: engine_config,
-        upstreams: settings(&stand_ins, plan.time_factor),
+        policies: Policies::default(),
+        intake: config::Intake::default(),
+        upstreams: stand_ins.settings(),
         listen: ANYWHERE,
         token: None,
     };
@@ -213,12 +213,6 @@ fn engine_config(time_factor: f64) -> config::Engine {
         poll: Duration::from_millis(500),
         ..config::Engine::default()
     }
-}
-
-fn settings(stand_ins: &upstreams::Running, time_factor: f64) -> config::Upstreams {
-    let settings = stand_ins.settings();
-    let call_timeout = settings.call_timeout.mul_f64(time_factor.min(1.0)).max(Duration::from_secs(1));
-    config::Upstreams { call_timeout, ..settings }
 }
 
 /// `duration` in the demo's time.

@@ -15,5 +15,11 @@ words!(
         Replay = "replay",
         /// Set a held key free.
         Release = "release",
+        /// Decide a circuit's state for every worker.
+        Force = "force",
+        /// Hold an operation back.
+        Pause = "pause",
+        /// Let a held operation go on.
+        Unpause = "unpause",
     }
 );

@@ -21,8 +21,22 @@ words!(
         CircuitOpen = "circuit_open",
         /// The retry budget was spent: the call was not made.
         BudgetSpent = "budget_spent",
+        /// As many calls as may be were under way: the call was not made.
+        BulkheadFull = "bulkhead_full",
+        /// An operator paused the operation or forced its circuit open: the call was not made.
+        Held = "held",
     }
 );
+
+impl FaultClass {
+    /// Whether a call was made that could fail: else it says nothing about the callee and costs no attempt.
+    pub const fn was_made(self) -> bool {
+        match self {
+            Self::Transient | Self::Timeout | Self::Permanent | Self::Unknown => true,
+            Self::CircuitOpen | Self::BudgetSpent | Self::BulkheadFull | Self::Held => false,
+        }
+    }
+}
 
 /// One failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

@@ -36,6 +36,8 @@ id! {
     LeaseId,
     /// A stored idempotency key: `operation/client_key`.
     KeyId,
+    /// An operation: one callee and verb, `github.create_hook`, or a workflow as a whole, `onboarding`.
+    OperationName,
     /// The name of a workflow's state. Text, because other services and newer versions may write states we do not know.
     StateName,
 }

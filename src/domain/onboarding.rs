@@ -7,6 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::{id::StateName, mask, word::words};
 
+/// The pipeline as a workflow: what its rows are stored under, and what is paused to hold all of it back.
+pub const WORKFLOW: &str = "onboarding";
+
 words!(
     /// `onboarding_history.status`: the words other services know. Everything finer is a [`Phase`].
     Status, "onboarding status", {

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::store::StoreError;
 use crate::domain::{
     action::ActionKind,
-    id::{ActionId, KeyId, LetterId, OnboardingId, ReplayId, StateName, WorkerId},
+    circuit::Forced,
+    id::{ActionId, KeyId, LetterId, OnboardingId, OperationName, ReplayId, StateName, WorkerId},
     key::KeyLife,
     letter::{LetterOutcome, LetterStatus},
     onboarding::{InvalidRequest, Request, Status, TriggerStatus},
@@ -97,7 +98,32 @@ pub enum Command {
         /// Which keys.
         keys: Vec<Target<KeyId>>,
     },
+    /// Decide the state of an operation's circuit for every worker, with a reason; or leave it to them again.
+    Force {
+        /// Which operation's.
+        circuit: Target<OperationName>,
+        /// To what; `None`: each computes its own again.
+        to: Option<Forced>,
+        /// For how many seconds; `None`: until it is taken back.
+        seconds: Option<u64>,
+    },
+    /// Hold an operation back on every worker, with a reason: none of its calls is made, or, of a workflow, nothing goes
+    /// forward. What is under way is finished.
+    Pause {
+        /// Which operation.
+        operation: Target<OperationName>,
+        /// For how many seconds; `None`: until it is let go.
+        seconds: Option<u64>,
+    },
+    /// Let an operation go on.
+    Unpause {
+        /// Which operation.
+        operation: Target<OperationName>,
+    },
 }
+
+/// The longest limit of what an operator decides, in seconds: 30 days.
+pub const LONGEST_LIMIT: u64 = 30 * 24 * 3_600;
 
 impl Command {
     /// Its word.
@@ -108,13 +134,26 @@ impl Command {
             Self::RollBack { .. } => ActionKind::RollBack,
             Self::Replay { .. } => ActionKind::Replay,
             Self::Release { .. } => ActionKind::Release,
+            Self::Force { .. } => ActionKind::Force,
+            Self::Pause { .. } => ActionKind::Pause,
+            Self::Unpause { .. } => ActionKind::Unpause,
         }
+    }
+
+    /// The same, over by itself after so many seconds where that is possible; `None`: when it is taken back.
+    #[must_use]
+    pub fn within(mut self, limit: Option<u64>) -> Self {
+        if let Self::Force { seconds, to: Some(_), .. } | Self::Pause { seconds, .. } = &mut self {
+            *seconds = limit;
+        }
+        self
     }
 
     /// Checks what can be checked without looking at the database.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for a malformed request, [`Refusal::NoTargets`] for an empty selection.
+    /// [`Refusal::Invalid`] for a malformed request, [`Refusal::NoTargets`] for an empty selection, [`Refusal::Pace`]
+    /// and [`Refusal::Limit`] for numbers that make no sense.
     pub fn validate(&self) -> Result<(), Refusal> {
         match self {
             Self::Trigger { request } => request.validate().map_err(Refusal::Invalid),
@@ -123,6 +162,11 @@ impl Command {
             Self::Release { keys } if keys.is_empty() => Err(Refusal::NoTargets),
             Self::Replay { pace, .. } if !(pace.per_second > 0.0 && pace.per_second <= 10_000.0) => {
                 Err(Refusal::Pace)
+            }
+            Self::Force { seconds: Some(limit), .. } | Self::Pause { seconds: Some(limit), .. }
+                if !(1..=LONGEST_LIMIT).contains(limit) =>
+            {
+                Err(Refusal::Limit)
             }
             _ => Ok(()),
         }
@@ -221,6 +265,9 @@ impl std::fmt::Display for LastAction {
             ActionKind::RollBack => "rolled back",
             ActionKind::Replay => "replayed",
             ActionKind::Release => "released",
+            ActionKind::Force => "forced",
+            ActionKind::Pause => "paused",
+            ActionKind::Unpause => "let go",
         };
         write!(f, "{kind} by {} at {} UTC", SafeText::new(&self.operator), self.at.format("%H:%M:%S"))
     }
@@ -303,6 +350,15 @@ pub enum LeftOut {
         /// What speaks for its being at work.
         sign: LifeSign,
     },
+    /// It concerns every worker.
+    #[error("every worker obeys it: give a reason")]
+    Unreasoned,
+    /// Nobody decided anything about the circuit.
+    #[error("not forced: each worker computes its own state")]
+    NotForced,
+    /// Nobody holds the operation back.
+    #[error("not paused")]
+    NotPaused,
 }
 
 /// What speaks for a key's holder being at work.
@@ -350,7 +406,7 @@ fn by(holder: Option<&WorkerId>, sign: &LifeSign) -> String {
 /// What became of one target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetOutcome {
-    /// The onboarding's, letter's or key's id.
+    /// The onboarding's, letter's or key's id, or the operation.
     pub id: String,
     /// Why it was left out; `None` when the command was applied to it.
     pub left_out: Option<LeftOut>,
@@ -398,6 +454,9 @@ pub enum Refusal {
     /// The pace makes no sense.
     #[error("a replay's pace must be above 0 and at most 10,000 letters a second")]
     Pace,
+    /// The time limit makes no sense.
+    #[error("a time limit must be between 1 second and 30 days")]
+    Limit,
     /// Every target was left out.
     #[error("{}", nothing(.0))]
     Nothing(Vec<TargetOutcome>),

@@ -26,12 +26,16 @@ pub enum Decision {
         /// Why, in words.
         reason: String,
     },
-    /// Wait for the circuit, spending nothing.
+    /// Wait until the call is admitted, spending nothing.
     Park {
-        /// Whose circuit.
+        /// Whose call.
         operation: String,
+        /// Why it was not, in words.
+        reason: String,
         /// How long.
         delay: Duration,
+        /// An operator's decision holds it.
+        held: bool,
     },
     /// Leave it undone, note it and go on.
     GoOn {
@@ -75,12 +79,14 @@ impl Tried {
 
 /// Decides what follows `fault`; `unit` is a random number in `[0, 1)` for the jitter.
 pub fn after_fault(policy: &StepPolicy, tried: Tried, fault: &Fault, unit: f64) -> Decision {
-    if matches!(fault.class, FaultClass::CircuitOpen | FaultClass::BudgetSpent) {
-        // The call was not made: wait, whatever attempt it is.
+    if !fault.class.was_made() {
+        // Wait, whatever attempt it is.
         let operation = fault.operation.clone().unwrap_or_default();
         let wait = fault.retry_after.unwrap_or(policy.backoff.base);
         // Those parked together must not come back together.
-        return Decision::Park { operation, delay: wait + policy.backoff.base.mul_f64(unit) };
+        let delay = wait + policy.backoff.base.mul_f64(unit);
+        let held = fault.class == FaultClass::Held;
+        return Decision::Park { operation, reason: fault.message.clone(), delay, held };
     }
     let tries = Classes::default().tries(fault.class);
     let (allowed, faults) = (tries.of(policy.attempts), tried.faults());
@@ -91,7 +97,10 @@ pub fn after_fault(policy: &StepPolicy, tried: Tried, fault: &Fault, unit: f64) 
         };
         let asked = fault.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
         let delay = jittered.max(asked);
-        let source = if asked > jittered { "as the other side asked" } else { "full jitter" };
+        let source = match (asked > jittered, policy.backoff.jitter) {
+            (true, _) => "as the other side asked".to_owned(),
+            (false, jitter) => jitter.to_string(),
+        };
         let reason = format!(
             "{}: attempt {} of {allowed} follows in {:.1} s, {source}",
             fault.class,
@@ -177,8 +186,12 @@ mod tests {
             ..Fault::new(FaultClass::CircuitOpen, "open").of("github.create_hook")
         };
         let decision = after_fault(&policy(), tried(3), &fault, 0.0);
-        let expected =
-            Decision::Park { operation: "github.create_hook".to_owned(), delay: Duration::from_secs(7) };
+        let expected = Decision::Park {
+            operation: "github.create_hook".to_owned(),
+            reason: "open".to_owned(),
+            delay: Duration::from_secs(7),
+            held: false,
+        };
         assert_eq!(decision, expected);
     }
 

@@ -7,6 +7,7 @@
 //! ```
 //! Begin with [`command`] (what can be asked), then [`store`] (what the memory promises), then [`worker`].
 
+pub mod backlog;
 pub mod call;
 pub mod command;
 pub mod decide;
@@ -16,6 +17,7 @@ pub mod key;
 pub mod lock;
 pub mod observer;
 pub mod plan;
+pub mod policies;
 pub mod reader;
 pub mod store;
 pub mod sweeper;

@@ -46,7 +46,7 @@ words!(
 );
 
 words!(
-    /// Why a retry was not made.
+    /// Why a call was not made.
     Denial, "denial", {
         /// The retry budget is spent.
         Budget = "budget",
@@ -54,6 +54,10 @@ words!(
         Circuit = "circuit",
         /// The deadline would be passed.
         Deadline = "deadline",
+        /// As many calls as may be are under way.
+        Bulkhead = "bulkhead",
+        /// An operator holds the operation back.
+        Paused = "paused",
     }
 );
 
@@ -110,6 +114,10 @@ pub trait Observer: Send + Sync {
     fn lease_lost(&self) {}
     /// A replayed letter's outcome is known.
     fn replay_item_ended(&self, _outcome: ReplayOutcome) {}
+    /// The earliest due work has waited for so long.
+    fn late(&self, _for: Duration) {}
+    /// The intake turned a trigger away.
+    fn shed(&self) {}
     /// What the tables hold.
     fn gauges(&self, _gauges: &Gauges) {}
 }

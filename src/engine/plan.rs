@@ -10,10 +10,11 @@ use super::command::{
 use crate::domain::{
     action::ActionKind,
     attempt::CompensationStatus,
-    id::{KeyId, LetterId, OnboardingId, StateName, WorkerId},
+    circuit::Forced,
+    id::{KeyId, LetterId, OnboardingId, OperationName, StateName, WorkerId},
     key::{KeyEvent, KeyLife},
     letter::{LetterOutcome, LetterReason, LetterStatus},
-    onboarding::{Event, Phase, State, Status},
+    onboarding::{Event, Phase, State, Status, WORKFLOW},
     text::SafeText,
 };
 
@@ -101,6 +102,27 @@ pub struct KeyStanding {
     pub last_action: Option<LastAction>,
 }
 
+/// What must be known of an operation to judge what operators decide about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperationStanding {
+    /// Which.
+    pub operation: OperationName,
+    /// Whether a worker knows it, or somebody decided something about it.
+    pub known: bool,
+    /// Moves with every decision.
+    pub version: i64,
+    /// What its circuit is forced to.
+    pub forced: Option<Forced>,
+    /// Whether it is held back.
+    pub paused: bool,
+    /// How much work waits for it.
+    pub holds: i64,
+    /// How much of it comes back a second once nothing holds it.
+    pub per_second: f64,
+    /// Who touched it last.
+    pub last_action: Option<LastAction>,
+}
+
 /// Everything a command's targets look like at one instant.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Standing {
@@ -110,6 +132,8 @@ pub struct Standing {
     pub letters: Vec<LetterStanding>,
     /// The keys it names, missing ones left out.
     pub keys: Vec<KeyStanding>,
+    /// The operation it names.
+    pub operation: Option<OperationStanding>,
     /// Operations whose circuit is open on some worker.
     pub open_circuits: Vec<String>,
 }
@@ -223,6 +247,56 @@ pub fn judge_release(key: &KeyStanding, seen: Option<i64>, reasoned: Reasoned) -
     }
 }
 
+/// May this circuit's state be decided?
+///
+/// # Errors
+/// Why not.
+pub fn judge_force(
+    standing: &OperationStanding,
+    seen: Option<i64>,
+    to: Option<Forced>,
+    reasoned: Reasoned,
+) -> Result<(), LeftOut> {
+    known(standing, seen)?;
+    match (to, standing.forced, reasoned) {
+        (None, None, _) => Err(LeftOut::NotForced),
+        (Some(_), _, Reasoned::No) => Err(LeftOut::Unreasoned),
+        (None, Some(_), _) | (Some(_), _, Reasoned::Yes) => Ok(()),
+    }
+}
+
+/// May this operation be held back? One that is may be again: with another limit, or another reason.
+///
+/// # Errors
+/// Why not.
+pub fn judge_pause(
+    standing: &OperationStanding,
+    seen: Option<i64>,
+    reasoned: Reasoned,
+) -> Result<(), LeftOut> {
+    known(standing, seen)?;
+    match reasoned {
+        Reasoned::Yes => Ok(()),
+        Reasoned::No => Err(LeftOut::Unreasoned),
+    }
+}
+
+/// May this operation be let go?
+///
+/// # Errors
+/// Why not.
+pub fn judge_unpause(standing: &OperationStanding, seen: Option<i64>) -> Result<(), LeftOut> {
+    known(standing, seen)?;
+    if standing.paused { Ok(()) } else { Err(LeftOut::NotPaused) }
+}
+
+fn known(standing: &OperationStanding, seen: Option<i64>) -> Result<(), LeftOut> {
+    if !standing.known {
+        return Err(LeftOut::NotFound);
+    }
+    unchanged(seen, standing.version, standing.last_action.as_ref())
+}
+
 fn unchanged(seen: Option<i64>, version: i64, last: Option<&LastAction>) -> Result<(), LeftOut> {
     match seen {
         Some(seen) if seen != version => Err(LeftOut::Changed { last: last.cloned() }),
@@ -267,7 +341,7 @@ pub struct PlanLine {
 impl PlanLine {
     /// Whether only a reason is missing.
     pub fn needs_reason(&self) -> bool {
-        matches!(self.left_out, Some(LeftOut::NeedsReason { .. }))
+        matches!(self.left_out, Some(LeftOut::NeedsReason { .. } | LeftOut::Unreasoned))
     }
 }
 
@@ -404,6 +478,20 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
                 plan.warnings.push(SafeText::new(RUNS_AGAIN));
             }
         }
+        Command::Force { circuit: target, .. }
+        | Command::Pause { operation: target, .. }
+        | Command::Unpause { operation: target } => {
+            let found = standing.operation.as_ref().filter(|found| found.operation == target.id);
+            let judged = found.map_or(Err(LeftOut::NotFound), |found| match command {
+                Command::Force { to, .. } => judge_force(found, target.seen, *to, Reasoned::No),
+                Command::Pause { .. } => judge_pause(found, target.seen, Reasoned::No),
+                _ => judge_unpause(found, target.seen),
+            });
+            plan.lines.push(line(target.id.as_str(), None, judged));
+            if let (Some(found), 1..) = (found, plan.will_run() + plan.needs_reason()) {
+                plan.warnings.extend(steering_warnings(command, found));
+            }
+        }
     }
     if let (Command::Replay { letters, pace }, 1..) = (command, plan.will_run()) {
         plan.warnings.extend(replay_warnings(letters, *pace, standing, &plan));
@@ -451,6 +539,57 @@ fn replay_warnings(
         )),
     }
     warnings.iter().map(|w| SafeText::new(w)).collect()
+}
+
+/// What every worker would do from then on.
+fn steering_warnings(command: &Command, standing: &OperationStanding) -> Vec<SafeText> {
+    let waits =
+        |n: i64| if n == 1 { "1 onboarding waits".to_owned() } else { format!("{n} onboardings wait") };
+    let mut said = Vec::new();
+    let stops = match command {
+        Command::Force { to: Some(Forced::Open), .. } => {
+            said.push("no call is made: what needs one is parked and spends no attempt".to_owned());
+            true
+        }
+        Command::Force { to: Some(Forced::Closed), .. } => {
+            said.push(
+                "every call is made, however many fail; each worker still computes its own state".to_owned(),
+            );
+            false
+        }
+        Command::Force { to: Some(Forced::Disabled), .. } => {
+            said.push("every call is made, however many fail, and nothing is computed from them".to_owned());
+            false
+        }
+        Command::Pause { operation, .. } if operation.id.as_str() == WORKFLOW => {
+            said.push(
+                "nothing goes forward: steps in hand are finished, roll-backs go on, triggers are taken"
+                    .to_owned(),
+            );
+            true
+        }
+        Command::Pause { .. } => {
+            said.push("no call is made: what needs one is parked and spends no attempt".to_owned());
+            true
+        }
+        _ => false,
+    };
+    if let Command::Force { seconds: None, to: Some(_), .. } | Command::Pause { seconds: None, .. } = command
+    {
+        said.push("without a time limit it holds until somebody takes it back".to_owned());
+    }
+    match (stops, standing.holds) {
+        (_, 0) => {}
+        (true, holds) => said.push(format!("{} for it already", waits(holds))),
+        (false, holds) => {
+            said.push(format!(
+                "{} for it and will come back at {} a second",
+                waits(holds),
+                standing.per_second
+            ));
+        }
+    }
+    said.iter().map(|text| SafeText::new(text)).collect()
 }
 
 fn undo(standing: &OnboardingStanding) -> Vec<PlannedUndo> {

@@ -2,6 +2,8 @@
 //!
 //! Text from outside comes as [`SafeText`]; ids stay raw, because actions need them, and are escaped where shown.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use serde_json::Value;
 use super::{
     command::{Command, LastAction},
     filter::Filter,
+    observer::Denial,
     plan::{CompensationStanding, KeyStanding, Standing},
     store::StoreError,
 };
@@ -154,7 +157,31 @@ pub struct WorkerRow {
     pub alive: bool,
 }
 
-/// One operation's circuit over all workers.
+/// An operator's decision about an operation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decision {
+    /// When it is over by itself; `None`: when it is taken back.
+    pub until: Option<DateTime<Utc>>,
+    /// Who decided it.
+    pub operator: SafeText,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub reason: Option<SafeText>,
+}
+
+/// An operation that is held back.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PauseRow {
+    /// `github.create_hook`, or `onboarding` for everything that goes forward.
+    pub operation: SafeText,
+    /// By whom and why.
+    pub decision: Decision,
+    /// What a command names.
+    pub version: i64,
+}
+
+/// One operation's circuit over all workers, and what stands beside it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CircuitRow {
     /// `github.create_hook`.
@@ -163,17 +190,62 @@ pub struct CircuitRow {
     pub state: CircuitState,
     /// What an operator forced.
     pub forced: Option<Forced>,
+    /// Who forced it, and until when.
+    pub forced_by: Option<Decision>,
+    /// Who holds the operation back, if somebody does.
+    pub paused: Option<Decision>,
     /// How many live workers computed that worst state, of how many that report.
     pub instances: (u32, u32),
     /// The worst failure rate, in `[0, 1]`.
     pub failure_rate: Option<f64>,
+    /// The failure rate at which it opens.
+    pub opens_at: Option<f64>,
     /// Remembered calls behind that rate.
     pub calls: i32,
     /// When the first probe is due.
     pub probe_at: Option<DateTime<Utc>>,
     /// Onboardings parked by it.
     pub holds: Count,
+    /// What is left of the retry budget where least is, in `[0, 1]`.
+    pub budget_left: Option<f64>,
+    /// How often a call was not made since its worker began, by reason, over all live workers.
+    pub denied: BTreeMap<Denial, u64>,
     /// The newest report.
+    pub reported_at: DateTime<Utc>,
+    /// What a command names.
+    pub version: i64,
+    /// Who decided something about it last.
+    pub last_action: Option<LastAction>,
+    /// As each live worker computed it, by name.
+    pub reports: Vec<CircuitReportRow>,
+}
+
+/// A circuit as one worker computed it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CircuitReportRow {
+    /// Who.
+    pub worker: WorkerId,
+    /// As computed.
+    pub state: CircuitState,
+    /// Over the remembered calls, in `[0, 1]`.
+    pub failure_rate: Option<f64>,
+    /// The share of slow calls, where its policy knows them.
+    pub slow_rate: Option<f64>,
+    /// The share of slow calls at which it opens.
+    pub slow_opens_at: Option<f64>,
+    /// Remembered calls.
+    pub calls: i32,
+    /// When it probes.
+    pub probe_at: Option<DateTime<Utc>>,
+    /// What is left of its retry budget, in `[0, 1]`.
+    pub budget_left: Option<f64>,
+    /// First tries in the budget's window.
+    pub first_tries: i64,
+    /// Retries in the budget's window.
+    pub retries: i64,
+    /// Calls under way, of as many as may be.
+    pub in_flight: Option<(i64, i64)>,
+    /// When it said so.
     pub reported_at: DateTime<Utc>,
 }
 
@@ -523,6 +595,8 @@ pub struct Board {
     pub workers: Vec<WorkerRow>,
     /// Every circuit: those that do not simply let calls pass first, then by name.
     pub circuits: Vec<CircuitRow>,
+    /// Everything that is held back, by name.
+    pub pauses: Vec<PauseRow>,
     /// Groups with open or replaying letters, largest first, at most 200.
     pub letter_groups: Vec<LetterGroup>,
     /// Replays that run, and the newest that ended, newest first, at most 20.

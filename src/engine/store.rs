@@ -4,9 +4,10 @@
 //! Leases live by the database's clock. A holder writes with its [`Lease`]; a lease that is over or taken over is
 //! fenced: the write is answered with [`Conflict::Fenced`] and changes nothing.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,6 +15,7 @@ use super::{
     command::{Receipt, Refusal, Submission},
     key::{KeyIntent, KeyStore},
     lock::LockStore,
+    observer::Denial,
 };
 use crate::domain::{
     attempt::CompensationStatus,
@@ -254,12 +256,17 @@ pub enum StepOutcome {
         /// Why another attempt makes sense, in words.
         reason: String,
     },
-    /// A circuit is open: wait without spending the attempt.
+    /// A call was not admitted: wait without spending the attempt. Those parked by one operation come back one after
+    /// the other, at the store's pace.
     Parked {
-        /// Whose circuit.
+        /// Whose call.
         operation: String,
+        /// Why, in words.
+        reason: String,
         /// How long until it is worth asking again.
         delay: Duration,
+        /// An operator's decision holds it: if that was taken back meanwhile, it is due at once.
+        held: bool,
     },
     /// The worker stops: give the work back without spending the attempt.
     HandedBack,
@@ -363,7 +370,7 @@ pub struct Heartbeat {
     pub circuits: Vec<CircuitReport>,
 }
 
-/// One circuit as one worker computed it.
+/// One circuit as one worker computed it, and what stands beside it in that worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CircuitReport {
     /// The circuit's operation.
@@ -372,19 +379,50 @@ pub struct CircuitReport {
     pub state: CircuitState,
     /// Over the remembered calls, in `[0, 1]`.
     pub failure_rate: Option<f64>,
+    /// The failure rate at which it opens.
+    pub opens_at: f64,
+    /// The share of slow calls among those remembered; `None` where its policy knows no slow calls.
+    pub slow_rate: Option<f64>,
+    /// The share of slow calls at which it opens.
+    pub slow_opens_at: Option<f64>,
     /// How many calls are remembered.
     pub calls: i32,
     /// How long until it probes.
     pub probe_in: Option<Duration>,
+    /// What is left of the operation's retry budget, in `[0, 1]`.
+    pub budget_left: f64,
+    /// First tries in the budget's window.
+    pub first_tries: i64,
+    /// Retries in the budget's window.
+    pub retries: i64,
+    /// Calls under way, of as many as may be; `None` where their number is not limited.
+    pub in_flight: Option<(u32, u32)>,
+    /// How often a call was not made since the worker began, by reason.
+    pub denied: BTreeMap<Denial, u64>,
 }
 
-/// What an operator forced on an operation's circuit.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ForcedCircuit {
-    /// The circuit's operation.
+/// What operators may decide about an operation's calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Its circuit's state.
+    Force(Forced),
+    /// Hold it back.
+    Pause,
+}
+
+/// What an operator decided about an operation's calls, while it lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steering {
+    /// The operation.
     pub operation: String,
-    /// What was forced.
-    pub forced: Forced,
+    /// What was decided.
+    pub order: Order,
+    /// How long it still lasts; `None`: until it is taken back.
+    pub left: Option<Duration>,
+    /// Who decided it.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Gauges, counted at most up to a cap.
@@ -404,6 +442,7 @@ pub trait Store: KeyStore + LockStore {
     /// with `repeated` set. When every target is left out nothing is written and [`Refusal::Nothing`] is answered.
     ///
     /// Trigger: one live or completed onboarding per fingerprint and triple, held by a unique index.
+    /// Force, pause: one row an operation; what was parked by it comes back at a pace once nothing holds it any more.
     /// Resume: history `in_progress`, phase `queued`, fresh attempts, open letters closed as `resumed`.
     /// Roll back: phase `rolling_back`, letters closed as `rolled_back`; leased work gets a wish instead.
     /// Replay: a `replays` row with its items, letters `replaying`, each onboarding resumed at `Pace::offset`.
@@ -412,7 +451,7 @@ pub trait Store: KeyStore + LockStore {
     /// Leases up to `limit` pieces of due work to `worker` for `lease`: due are rows whose `run_at` has come and
     /// whose lease is absent or over. No two claims answer the same row while its lease runs. Opens the attempt
     /// (`attempt + 1`); an attempt left open by a vanished worker is closed as `lost`. Rows without work are never
-    /// claimed.
+    /// claimed, nor are rows that would go forward while their workflow is paused.
     async fn claim(
         &self,
         worker: &WorkerId,
@@ -440,14 +479,18 @@ pub trait Store: KeyStore + LockStore {
     /// Keeps leases alive; answers those that are lost.
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError>;
 
-    /// A worker's sign of life and its circuits as it computed them; answers what operators forced.
-    async fn beat(&self, beat: &Heartbeat) -> Result<Vec<ForcedCircuit>, StoreError>;
+    /// A worker's sign of life and its circuits as it computed them.
+    async fn beat(&self, beat: &Heartbeat) -> Result<(), StoreError>;
+
+    /// What operators decided about operations, and still holds. Cheap: asked several times a second.
+    async fn steering(&self) -> Result<Vec<Steering>, StoreError>;
 
     /// A worker says goodbye: its registration and reports are removed.
     async fn leave(&self, worker: &WorkerId) -> Result<(), StoreError>;
 
-    /// How long until the earliest work is due; `None` when there is none.
-    async fn next_due(&self) -> Result<Option<Duration>, StoreError>;
+    /// How long until the earliest work is due that may be claimed, negative for how long it has waited; `None` when
+    /// there is none.
+    async fn next_due(&self) -> Result<Option<TimeDelta>, StoreError>;
 
     /// Returns when work may have come, at the latest after `at_most`. Never fails: without a wake-up it is a pause.
     async fn wait(&self, at_most: Duration);

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    backlog::Backlog,
     call::Calls,
     observer::Observer,
     store::{Claimed, Heartbeat, Store, StoreError},
@@ -36,6 +37,8 @@ mod hold;
 
 /// A third of the lease: two renewals may fail before it is lost.
 const RENEWALS_PER_LEASE: u32 = 3;
+/// A forced circuit has to hold on all workers within a second of the decision.
+const OBEYED_WITHIN: Duration = Duration::from_millis(400);
 /// Gauges cost a count each: once in so many heartbeats is enough.
 const BEATS_PER_GAUGES: u64 = 5;
 
@@ -48,6 +51,7 @@ pub struct Worker {
     config: config::Engine,
     random: Mutex<Random>,
     metrics_url: Option<String>,
+    backlog: Arc<Backlog>,
 }
 
 impl Worker {
@@ -61,7 +65,8 @@ impl Worker {
         random: Random,
     ) -> Self {
         let workflows = workflows.into_iter().map(|w| (w.name(), w)).collect();
-        Self { id, store, workflows, calls, config, random: Mutex::new(random), metrics_url: None }
+        let (random, backlog) = (Mutex::new(random), Arc::default());
+        Self { id, store, workflows, calls, config, random, metrics_url: None, backlog }
     }
 
     /// The same worker, telling others that its metrics are at `url`.
@@ -71,12 +76,18 @@ impl Worker {
         self
     }
 
+    /// How far the workers are behind, as it sees it.
+    pub fn backlog(&self) -> Arc<Backlog> {
+        Arc::clone(&self.backlog)
+    }
+
     /// Works until `shutdown`, then finishes the steps in hand, gives the rest back and says goodbye.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut running = JoinSet::new();
         let mut beats = JoinSet::new();
         let running_now = Arc::new(std::sync::atomic::AtomicI32::new(0));
         beats.spawn(Arc::clone(&self).beat(Arc::clone(&running_now)));
+        beats.spawn(Arc::clone(&self).obey());
         let mut failures = 0_u32;
         while !shutdown.is_cancelled() {
             while let Some(ended) = running.try_join_next() {
@@ -126,7 +137,8 @@ impl Worker {
         if failures > 0 {
             return clock::sleep(self.config.poll * failures.min(10)).await;
         }
-        let due = self.store.next_due().await.ok().flatten().unwrap_or(self.config.poll);
+        let due = self.store.next_due().await.ok().flatten();
+        let due = due.map_or(self.config.poll, |due| due.to_std().unwrap_or_default());
         self.store.wait(due.clamp(Duration::from_millis(5), self.config.poll)).await;
     }
 
@@ -138,9 +150,13 @@ impl Worker {
                 running: running.load(std::sync::atomic::Ordering::Relaxed),
                 circuits: self.calls.reports(),
             };
-            match self.store.beat(&beat).await {
-                Ok(forced) => self.calls.force(&forced),
-                Err(error) => tracing::warn!(%error, "no heartbeat"),
+            if let Err(error) = self.store.beat(&beat).await {
+                tracing::warn!(%error, "no heartbeat");
+            }
+            if let Ok(due) = self.store.next_due().await {
+                let late = due.and_then(|due| (-due).to_std().ok()).unwrap_or_default();
+                self.backlog.set(late);
+                self.observer().late(late);
             }
             if number.is_multiple_of(BEATS_PER_GAUGES) {
                 match self.store.gauges().await {
@@ -149,6 +165,18 @@ impl Worker {
                 }
             }
             clock::sleep(self.config.poll).await;
+        }
+    }
+
+    /// Obeys what operators decided, within [`OBEYED_WITHIN`]. While the store does not answer what it said last holds,
+    /// each until its own limit.
+    async fn obey(self: Arc<Self>) {
+        loop {
+            match self.store.steering().await {
+                Ok(steering) => self.calls.steer(&steering),
+                Err(error) => tracing::warn!(%error, "cannot read what operators decided"),
+            }
+            clock::sleep(OBEYED_WITHIN.min(self.config.poll)).await;
         }
     }
 

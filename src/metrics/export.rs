@@ -62,6 +62,8 @@ pub struct Metrics {
     onboardings: Amounts,
     state_seconds: Durations,
     leases_lost: Counter,
+    late: Gauge<f64, AtomicU64>,
+    shed: Counter,
     replay_items: Counters,
     keys_named: Mutex<HashSet<String>>,
     hits: Mutex<Hits>,
@@ -103,6 +105,8 @@ impl Metrics {
             onboardings: Family::default(),
             state_seconds: Family::new_with_constructor(attempt_buckets),
             leases_lost: Counter::default(),
+            late: Gauge::default(),
+            shed: Counter::default(),
             replay_items: Family::default(),
             keys_named: Mutex::default(),
             hits: Mutex::default(),
@@ -141,6 +145,12 @@ impl Metrics {
         to.register("redrive_onboardings", "Onboardings in the table", self.onboardings.clone());
         to.register("redrive_state_seconds", "How long states took", self.state_seconds.clone());
         to.register("redrive_lease_lost", "Leases lost to other workers", self.leases_lost.clone());
+        to.register(
+            "redrive_work_late_seconds",
+            "How long the earliest due work has waited",
+            self.late.clone(),
+        );
+        to.register("redrive_intake_shed", "Triggers turned away", self.shed.clone());
         to.register("redrive_replay_items", "Replayed letters", self.replay_items.clone());
     }
 
@@ -222,6 +232,16 @@ impl Metrics {
     /// A lease was lost.
     pub fn count_lease_lost(&self) {
         self.leases_lost.inc();
+    }
+
+    /// The earliest due work has waited for so long.
+    pub fn set_late(&self, late: Duration) {
+        self.late.set(late.as_secs_f64());
+    }
+
+    /// A trigger was turned away.
+    pub fn count_shed(&self) {
+        self.shed.inc();
     }
 
     /// A replayed letter's outcome is known.

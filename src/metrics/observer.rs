@@ -63,6 +63,14 @@ impl Observer for Metrics {
         self.count_replay_item(outcome);
     }
 
+    fn late(&self, late: Duration) {
+        self.set_late(late);
+    }
+
+    fn shed(&self) {
+        self.count_shed();
+    }
+
     fn gauges(&self, gauges: &Gauges) {
         self.set_onboardings(&gauges.onboardings);
         self.set_letters(&gauges.letters);

@@ -19,7 +19,7 @@ use crate::{
         attempt::CompensationStatus,
         fault::Fault,
         id::{OnboardingId, StateName},
-        onboarding::{Request, State, sha256_hex},
+        onboarding::{Request, State, WORKFLOW, sha256_hex},
     },
     engine::{
         call::StepCalls,
@@ -49,8 +49,24 @@ impl Pipeline {
     }
 }
 
+/// Every operation the pipeline calls.
+pub const OPERATIONS: [&str; 12] = [
+    "github.repository",
+    "github.tree",
+    "github.contents",
+    "github.list_hooks",
+    "github.create_hook",
+    "github.delete_hook",
+    "tfc.workspace",
+    "tfc.resources",
+    "tfc.list_notifications",
+    "tfc.create_notification",
+    "tfc.delete_notification",
+    "notify.send",
+];
+
 /// The table of the states; ROLLING_BACK's row is one compensation's.
-fn policy(state: State) -> StepPolicy {
+pub fn policy(state: State) -> StepPolicy {
     let seconds = Duration::from_secs;
     let (attempts, base, cap, timeout) = match state {
         State::Received => (1, 0, 0, 1),
@@ -84,7 +100,7 @@ fn key(onboarding: &OnboardingId, operation: &str, request: &Value) -> Option<Ke
 #[async_trait]
 impl Workflow for Pipeline {
     fn name(&self) -> &'static str {
-        "onboarding"
+        WORKFLOW
     }
 
     fn version(&self) -> i32 {

@@ -1,5 +1,7 @@
 //! The three upstreams together, and what the pipeline's states read from them and make sure of.
 
+use std::time::Duration;
+
 use super::{
     context::{Before, Context},
     derive,
@@ -42,12 +44,13 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Clients for the upstreams in `settings`, over one connection pool.
+    /// Clients for the upstreams in `settings`, over one connection pool. No call of theirs takes longer than
+    /// `longest_call`, whoever makes it.
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(settings: &config::Upstreams) -> Result<Self, HttpError> {
-        let client = http::client(settings.call_timeout)?;
+    pub fn new(settings: &config::Upstreams, longest_call: Duration) -> Result<Self, HttpError> {
+        let client = http::client(longest_call)?;
         Ok(Self {
             github: Github::new(client.clone(), settings),
             tfc: Tfc::new(client.clone(), settings),

@@ -8,16 +8,19 @@ use crate::{
     domain::{
         circuit::{CircuitState, Forced},
         mask,
+        onboarding::WORKFLOW,
         text::SafeText,
         word::words,
     },
-    engine::reader::{Board, CircuitRow, Count, Query},
+    engine::reader::{Board, CircuitRow, Count, PauseRow, Query},
     metrics::signals::{Signals, VerdictKind},
 };
 
 words!(
     /// What a piece of advice is about; in order of importance.
     Matter, "matter", {
+        /// An operator holds something back.
+        Paused = "paused",
         /// A circuit lets nothing through.
         CircuitOpen = "circuit_open",
         /// A circuit lets probes through and still holds onboardings.
@@ -60,7 +63,9 @@ const TOLD: usize = 2;
 
 /// What `board` and `signals` say together at `now` by the database's clock, most important first.
 pub fn advice(board: &Board, signals: Option<&Signals>, now: DateTime<Utc>) -> Vec<Advice> {
-    let mut all = Vec::new();
+    let mut pauses: Vec<&PauseRow> = board.pauses.iter().collect();
+    pauses.sort_by_key(|pause| pause.operation.as_str() != WORKFLOW);
+    let mut all: Vec<Advice> = pauses.into_iter().map(|pause| paused(pause, board, now)).collect();
     let circuits = circuits(board, now);
     let open = circuits.iter().any(|advice| advice.about == Matter::CircuitOpen);
     all.extend(circuits);
@@ -80,10 +85,31 @@ fn say(about: Matter, text: &str) -> Advice {
     Advice { about, text: SafeText::new(&mask::secrets(text)), does: None }
 }
 
+/// `onboarding is paused by ana for 8 min more: nothing goes forward`.
+fn paused(pause: &PauseRow, board: &Board, now: DateTime<Utc>) -> Advice {
+    let until = match pause.decision.until.map(|until| (until - now).num_seconds().max(0)) {
+        None => "until somebody lets it go on".to_owned(),
+        Some(seconds) if seconds < 120 => format!("for {seconds} s more"),
+        Some(seconds) => format!("for {} min more", (seconds + 30) / 60),
+    };
+    let everything = pause.operation.as_str() == WORKFLOW;
+    let held =
+        board.circuits.iter().find(|row| row.operation == pause.operation).map_or(0, |row| row.holds.0);
+    let effect = match (everything, held) {
+        (true, _) => "nothing goes forward".to_owned(),
+        (false, 0) => "none of its calls is made".to_owned(),
+        (false, held) => format!("holds {held} {}", counted(held, "onboarding")),
+    };
+    let text = format!("{} is paused by {} {until}: {effect}", pause.operation, pause.decision.operator);
+    let what = if everything { "lets it go on" } else { "lets it go on, on its row in 5 Circuits" };
+    Advice { does: Some(Does { key: 'P', what }), ..say(Matter::Paused, &text) }
+}
+
 fn circuits(board: &Board, now: DateTime<Utc>) -> Vec<Advice> {
     let mut found: Vec<(Matter, &CircuitRow)> = board
         .circuits
         .iter()
+        .filter(|row| row.paused.is_none())
         .filter_map(|row| match (row.forced, row.state) {
             (Some(Forced::Closed | Forced::Disabled), _) | (None, CircuitState::Closed) => None,
             (Some(Forced::Open), _) | (None, CircuitState::Open) => Some((Matter::CircuitOpen, row)),

@@ -2,7 +2,7 @@
 //!
 //! Randomness is handed in as numbers in `[0, 1)`, so that a seed repeats a run and no generator is imposed.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::invalid::{self, Invalid};
 
@@ -19,6 +19,18 @@ pub enum Jitter {
     Decorrelated,
     /// The exponential delay give or take this share of it, in `[0, 1]`: `0.25` is ±25 %.
     Proportional(f64),
+}
+
+impl fmt::Display for Jitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("no jitter"),
+            Self::Full => f.write_str("full jitter"),
+            Self::Equal => f.write_str("equal jitter"),
+            Self::Decorrelated => f.write_str("decorrelated jitter"),
+            Self::Proportional(share) => write!(f, "±{:.0} % jitter", share * 100.0),
+        }
+    }
 }
 
 /// How long to wait between attempts.
@@ -57,7 +69,7 @@ impl Backoff {
             return Err(Invalid::at_most("base", self.base, "cap", self.cap));
         }
         match self.jitter {
-            Jitter::Proportional(share) => invalid::number("proportional jitter", share, 0.0, 1.0),
+            Jitter::Proportional(share) => invalid::number("jitter", share, 0.0, 1.0),
             Jitter::None | Jitter::Full | Jitter::Equal | Jitter::Decorrelated => Ok(()),
         }
     }
@@ -220,7 +232,7 @@ mod tests {
         );
         assert_eq!(
             said(backoff(Jitter::Proportional(f64::NAN))),
-            "proportional jitter is NaN: between 0 and 1 is expected"
+            "jitter is NaN: between 0 and 1 is expected"
         );
         assert!(said(Backoff { cap: Duration::MAX, ..none }).starts_with("cap is "));
     }

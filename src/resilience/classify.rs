@@ -63,7 +63,9 @@ pub fn health(class: FaultClass) -> Health {
     match class {
         FaultClass::Permanent => Health::Well,
         FaultClass::Transient | FaultClass::Timeout | FaultClass::Unknown => Health::Ill,
-        FaultClass::CircuitOpen | FaultClass::BudgetSpent => Health::Unknown,
+        FaultClass::CircuitOpen | FaultClass::BudgetSpent | FaultClass::BulkheadFull | FaultClass::Held => {
+            Health::Unknown
+        }
     }
 }
 
@@ -100,7 +102,11 @@ impl Classes {
             FaultClass::Transient => Tries::All,
             FaultClass::Timeout => self.timeout,
             FaultClass::Unknown => self.unknown,
-            FaultClass::Permanent | FaultClass::CircuitOpen | FaultClass::BudgetSpent => Tries::Once,
+            FaultClass::Permanent
+            | FaultClass::CircuitOpen
+            | FaultClass::BudgetSpent
+            | FaultClass::BulkheadFull
+            | FaultClass::Held => Tries::Once,
         }
     }
 
@@ -109,7 +115,7 @@ impl Classes {
     /// # Errors
     /// Fewer than 2 attempts under a name that promises a few.
     pub fn check(&self) -> Result<(), Invalid> {
-        for (field, tries) in [("timeout tries", self.timeout), ("unknown tries", self.unknown)] {
+        for (field, tries) in [("tries.timeout", self.timeout), ("tries.unknown", self.unknown)] {
             if let Tries::FewAndSlow(attempts) = tries {
                 invalid::count(field, attempts, 2, 100)?;
             }
@@ -210,8 +216,8 @@ mod tests {
         let all: Vec<u32> = FaultClass::ALL.iter().map(|class| attempts(*class)).collect();
         assert_eq!(
             all,
-            [5, 5, 1, 2, 1, 1],
-            "transient, timeout, permanent, unknown, and two that were not made"
+            [5, 5, 1, 2, 1, 1, 1, 1],
+            "transient, timeout, permanent, unknown, and four that were not made"
         );
     }
 
@@ -219,6 +225,6 @@ mod tests {
     fn a_few_that_is_one_is_refused() {
         let classes = Classes { unknown: Tries::FewAndSlow(1), ..Classes::default() };
         let said = classes.check().unwrap_err().to_string();
-        assert_eq!(said, "unknown tries is 1: between 2 and 100 is expected");
+        assert_eq!(said, "tries.unknown is 1: between 2 and 100 is expected");
     }
 }

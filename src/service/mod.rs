@@ -4,6 +4,7 @@ pub mod idempotency;
 mod intake;
 mod problem;
 pub mod process;
+mod shed;
 
 use std::{
     future::{Future, IntoFuture as _},
@@ -22,10 +23,14 @@ use axum::{
 };
 use tokio::{net::TcpListener, sync::Notify};
 
-use crate::{clock, engine::Engine};
+use crate::{
+    clock,
+    engine::{Engine, observer::Observer},
+};
 
 pub use idempotency::IdempotencyLayer;
 pub use problem::Problem;
+pub use shed::Shedding;
 
 /// How long requests in hand may take to finish once the service stops; a caller who sends nothing more is not waited for.
 const GRACE: Duration = Duration::from_secs(10);
@@ -38,6 +43,10 @@ pub struct Service {
     pub engine: Engine,
     /// The intake's keys.
     pub keys: IdempotencyLayer,
+    /// When the intake turns triggers away.
+    pub shedding: Shedding,
+    /// Hears of it.
+    pub observer: Arc<dyn Observer>,
     /// Renders the metrics page.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// What callers off loopback must send as a bearer token.
@@ -104,9 +113,11 @@ impl Service {
     }
 
     fn router(self: Arc<Self>) -> Router {
+        // The last layer added is the first to be met: token, shedding, key, handler.
+        let shed = middleware::from_fn_with_state(Arc::clone(&self), shed::shed);
         let keys = self.keys.clone().optional().max_body(MAX_BODY);
         let protected = Router::new()
-            .route("/onboardings", post(intake::trigger).route_layer(keys))
+            .route("/onboardings", post(intake::trigger).route_layer(keys).route_layer(shed))
             .route("/onboardings/{id}", get(intake::show))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&self), problem::require_token));
         Router::new()

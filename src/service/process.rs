@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{IdempotencyLayer, Service, ServiceError, intake};
+use super::{IdempotencyLayer, Service, ServiceError, Shedding, intake};
 use crate::{
     clock::Random,
     config::{self, Retention},
@@ -14,14 +14,14 @@ use crate::{
         call::Calls,
         idempotency::{Keys, Operation},
         observer::Observer,
+        policies::Policies,
         store::Store,
         sweeper,
         worker::Worker,
     },
     http::HttpError,
     metrics::export::Metrics,
-    onboarding::{Clients, Pipeline},
-    resilience::circuit::CircuitPolicy,
+    onboarding::{Clients, Pipeline, pipeline::OPERATIONS},
 };
 
 /// How often keys whose retention is over are looked for.
@@ -37,6 +37,10 @@ pub struct Process {
     pub engine: Engine,
     /// How it behaves.
     pub config: config::Engine,
+    /// How everything is tried, in real time.
+    pub policies: Policies,
+    /// When it turns triggers away.
+    pub intake: config::Intake,
     /// Whom its pipeline talks to.
     pub upstreams: config::Upstreams,
     /// Where it listens.
@@ -71,22 +75,14 @@ impl Process {
     ) -> Result<SocketAddr, ProcessError> {
         let metrics = Arc::new(Metrics::new());
         let observer: Arc<dyn Observer> = metrics.clone();
-        let pipeline = Pipeline::new(Clients::new(&self.upstreams)?);
-        let circuits = CircuitPolicy::default().scaled(self.config.time_factor);
-        let calls = Calls::new(circuits, Arc::clone(&observer));
+        let policies = self.policies.scaled(self.config.time_factor);
+        let pipeline = Pipeline::new(Clients::new(&self.upstreams, policies.longest_call())?);
+        let calls = Calls::new(policies, Arc::clone(&observer));
+        calls.expect(&OPERATIONS);
         let retention = self.config.retention.of(intake::OPERATION, Retention::REQUEST);
         let operation = Operation::new(intake::OPERATION).leased_for(self.config.lease).kept_for(retention);
-        let keys = Keys::new(self.engine.keys(), self.worker.as_str()).observed_by(observer);
+        let keys = Keys::new(self.engine.keys(), self.worker.as_str()).observed_by(Arc::clone(&observer));
         let keys = IdempotencyLayer::new(keys, tracker.clone()).operations(move |_| operation.clone());
-        let service = Arc::new(Service {
-            keys,
-            engine: self.engine,
-            metrics: Arc::new(move || metrics.encode()),
-            token: self.token,
-        });
-        let keys = service.engine.keys();
-        let listener = service.listen(self.listen).await?;
-        let address = listener.local_addr().map_err(ProcessError::Address)?;
         let worker = Worker::new(
             self.worker,
             self.store,
@@ -94,8 +90,19 @@ impl Process {
             calls,
             self.config,
             Random::system(),
-        )
-        .with_metrics_at(format!("http://{address}/metrics"));
+        );
+        let service = Arc::new(Service {
+            keys,
+            shedding: Shedding::new(&self.intake, worker.backlog()),
+            observer,
+            engine: self.engine,
+            metrics: Arc::new(move || metrics.encode()),
+            token: self.token,
+        });
+        let keys = service.engine.keys();
+        let listener = service.listen(self.listen).await?;
+        let address = listener.local_addr().map_err(ProcessError::Address)?;
+        let worker = worker.with_metrics_at(format!("http://{address}/metrics"));
         tracker.spawn(Arc::new(worker).run(shutdown.clone()));
         tracker.spawn(sweeper::run(keys, SWEEP_EVERY, shutdown.clone()));
         let stop = shutdown.clone();

@@ -1,6 +1,10 @@
 //! What went wrong inside a verb, and the same in the engine's words. Knows the databases' codes; no SQL.
 
-use crate::engine::{command::Refusal, store::StoreError};
+use crate::{
+    domain::fault::FaultClass,
+    engine::{command::Refusal, store::StoreError},
+    resilience::classify::Classify,
+};
 
 /// Why a transaction did not come to its end.
 #[derive(Debug)]
@@ -46,6 +50,49 @@ impl Fail {
             },
             Self::Commit(error) if is_lost(&error) => StoreError::UnknownOutcome { doing },
             Self::Sql(error) | Self::Commit(error) => explain(&error, doing, database),
+        }
+    }
+}
+
+/// Whether another attempt at a statement, or at a whole transaction, makes sense. An error that a commit met may have
+/// come after it happened: only a transaction that may run twice is tried again after it.
+impl Classify for sqlx::Error {
+    fn class(&self) -> FaultClass {
+        if let Some(code) = code(self) {
+            return match (code.len(), code.as_str()) {
+                // Serialization, deadlock, lock and statement timeouts, and what the server lacks or is about to do.
+                (5, "40001" | "40P01" | "55P03" | "57014" | "57P01" | "57P02" | "57P03") => {
+                    FaultClass::Transient
+                }
+                (5, c) if c.starts_with("08") || c.starts_with("53") => FaultClass::Transient,
+                (5, "40003") => FaultClass::Timeout,
+                (5, _) => FaultClass::Permanent,
+                // SQLite's extended codes keep the primary one in their low byte: busy, locked.
+                (_, c) if matches!(c.parse::<u32>().unwrap_or_default() & 0xff, 5 | 6) => {
+                    FaultClass::Transient
+                }
+                _ => FaultClass::Permanent,
+            };
+        }
+        match self {
+            Self::PoolTimedOut | Self::WorkerCrashed | Self::Io(_) | Self::Tls(_) => FaultClass::Transient,
+            Self::Protocol(_) => FaultClass::Unknown,
+            _ => FaultClass::Permanent,
+        }
+    }
+}
+
+impl Classify for StoreError {
+    fn class(&self) -> FaultClass {
+        match self {
+            Self::Unreachable { .. } | Self::Busy { .. } => FaultClass::Transient,
+            Self::UnknownOutcome { .. } => FaultClass::Timeout,
+            Self::NotMigrated { .. }
+            | Self::OlderSchema { .. }
+            | Self::NewerSchema { .. }
+            | Self::ReadOnly
+            | Self::Denied { .. } => FaultClass::Permanent,
+            Self::Failed { .. } => FaultClass::Unknown,
         }
     }
 }
@@ -123,5 +170,32 @@ pub(super) fn explain(error: &sqlx::Error, doing: &'static str, database: &str) 
         13 => StoreError::Failed { doing, why: "the disk is full".to_owned() },
         1 if why.starts_with("no such table") => StoreError::NotMigrated { database: database.to_owned() },
         _ => StoreError::Failed { doing, why },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_driver_says_is_tried_again_only_where_another_attempt_makes_sense() {
+        for (error, class) in [
+            (sqlx::Error::PoolTimedOut, FaultClass::Transient),
+            (sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()), FaultClass::Transient),
+            (sqlx::Error::Protocol("?".to_owned()), FaultClass::Unknown),
+            (sqlx::Error::RowNotFound, FaultClass::Permanent),
+            (sqlx::Error::ColumnNotFound("id".to_owned()), FaultClass::Permanent),
+        ] {
+            assert_eq!(error.class(), class, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_commit_whose_outcome_is_not_known_may_have_happened() {
+        let unknown = StoreError::UnknownOutcome { doing: "the action" };
+        assert_eq!(unknown.class(), FaultClass::Timeout);
+        let busy = StoreError::Busy { doing: "the action", why: "locked".to_owned() };
+        assert_eq!(busy.class(), FaultClass::Transient);
+        assert_eq!(StoreError::ReadOnly.class(), FaultClass::Permanent);
     }
 }

@@ -91,6 +91,8 @@ pub struct OpenOptions {
     pub connections: u32,
     /// How long a caller's trigger waits after a failure.
     pub cool_down: Duration,
+    /// How many onboardings come back a second of those that one operation parked; above 0.
+    pub unpark_per_second: f64,
     /// Tests bind the time here.
     pub time: BoundTime,
 }
@@ -105,12 +107,23 @@ impl Default for OpenOptions {
             connect_timeout: Duration::from_secs(5),
             connections: 8,
             cool_down: config::Engine::default().cool_down,
+            unpark_per_second: config::Engine::default().unpark_per_second,
             time: BoundTime::default(),
         }
     }
 }
 
 impl OpenOptions {
+    /// The same for an engine that behaves as `engine` says.
+    #[must_use]
+    pub fn of(self, engine: &config::Engine) -> Self {
+        Self {
+            cool_down: engine.cool_down,
+            unpark_per_second: engine.unpark_per_second / engine.time_factor,
+            ..self
+        }
+    }
+
     /// For a dashboard: few connections, short statements.
     pub fn dashboard(access: Access) -> Self {
         Self {

@@ -19,7 +19,7 @@ pub(super) struct Embedded {
 }
 
 /// All of them, oldest first.
-const ALL: [Embedded; 2] = [
+const ALL: [Embedded; 3] = [
     Embedded {
         version: 1,
         name: "first",
@@ -31,6 +31,12 @@ const ALL: [Embedded; 2] = [
         name: "keys",
         sqlite: include_str!("../../migrations/sqlite/0002_keys.sql"),
         postgres: include_str!("../../migrations/postgres/0002_keys.sql"),
+    },
+    Embedded {
+        version: 3,
+        name: "steering",
+        sqlite: include_str!("../../migrations/sqlite/0003_steering.sql"),
+        postgres: include_str!("../../migrations/postgres/0003_steering.sql"),
     },
 ];
 

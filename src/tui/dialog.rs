@@ -10,15 +10,23 @@ use super::{
     widget::text::{plural, wrap},
 };
 use crate::{
-    domain::{action::ActionKind, mask, text::SafeText},
+    domain::{action::ActionKind, circuit::Forced, mask, text::SafeText},
     engine::{
-        command::{Command, Elsewhere, LeftOut, Submission},
+        command::{Command, Elsewhere, LONGEST_LIMIT, LeftOut, Submission},
         plan::{Plan, PlanLine, WillUndo},
     },
 };
 
 /// Up to this many reversible items are confirmed by one key.
 pub const EASY: usize = 20;
+
+/// For how long a circuit is forced or an operation paused unless the operator says otherwise: long enough to look into
+/// it, short enough to be forgotten.
+const USUAL_LIMIT: &str = "10m";
+
+/// What a circuit can be forced to, in the order of the choice; `None`: auto.
+pub const CHOICES: [Option<Forced>; 4] =
+    [Some(Forced::Open), Some(Forced::Closed), Some(Forced::Disabled), None];
 
 /// What an operator types to take over what others began.
 pub const TAKE_OVER: &str = "take over";
@@ -58,6 +66,8 @@ pub enum Focus {
     Confirm,
     /// Why.
     Reason,
+    /// For how long.
+    Limit,
 }
 
 /// How a line of a dialog is meant.
@@ -105,6 +115,8 @@ pub struct Dialog {
     pub reason: Input,
     /// The number or words typed.
     pub typed: Input,
+    /// For how long, where what is asked may be over by itself.
+    pub limit: Input,
     /// The first line of the details on the screen.
     pub top: usize,
     /// What was wrong with the last key.
@@ -124,6 +136,7 @@ impl Dialog {
             focus: Focus::Cancel,
             reason: Input::default(),
             typed: Input::default(),
+            limit: Input::new(USUAL_LIMIT.to_owned()),
             top: 0,
             complaint: None,
         }
@@ -165,11 +178,48 @@ impl Dialog {
             .map_or_else(Vec::new, |plan| plan.lines.iter().filter(runs).map(|l| l.id.clone()).collect())
     }
 
+    /// What the circuit would be forced to, where that is the question.
+    pub fn choice(&self) -> Option<Option<Forced>> {
+        match &self.wish {
+            Wish::Force(_, to) => Some(*to),
+            _ => None,
+        }
+    }
+
+    /// Whether what is asked may be over by itself.
+    pub fn has_limit(&self) -> bool {
+        self.need().is_some() && matches!(self.wish, Wish::Force(_, Some(_)) | Wish::Pause(_))
+    }
+
+    /// For how many seconds; `None`: until it is taken back.
+    ///
+    /// # Errors
+    /// Why what was typed is no time limit.
+    pub fn seconds(&self) -> Result<Option<u64>, String> {
+        let typed = self.limit.value().trim();
+        if typed.is_empty() {
+            return Ok(None);
+        }
+        let Ok(limit) = humantime::parse_duration(typed) else {
+            return Err(format!(
+                "not yet: {:?} is not a time such as 10m or 2h",
+                SafeText::new(typed).as_str()
+            ));
+        };
+        match (1..=LONGEST_LIMIT).contains(&limit.as_secs()) {
+            true => Ok(Some(limit.as_secs())),
+            false => Err("not yet: a time limit is between 1 second and 30 days".to_owned()),
+        }
+    }
+
     /// What can be in focus, in Tab's order: as it stands on the screen, top to bottom, left to right.
     pub fn order(&self) -> &'static [Focus] {
         match (&self.stage, self.need()) {
             (Stage::Lost(..), _) => &[Focus::Cancel, Focus::Confirm],
             (_, None) => &[Focus::Cancel],
+            (_, Some(Need::Yes)) if self.has_limit() => {
+                &[Focus::Limit, Focus::Reason, Focus::Cancel, Focus::Confirm]
+            }
             (_, Some(Need::Yes)) => &[Focus::Reason, Focus::Cancel, Focus::Confirm],
             (_, Some(_)) => &[Focus::Typed, Focus::Reason, Focus::Cancel, Focus::Confirm],
         }
@@ -192,6 +242,9 @@ impl Dialog {
             ActionKind::RollBack => "Roll back?",
             ActionKind::Replay => "Replay?",
             ActionKind::Release => "Release?",
+            ActionKind::Force => "Force the circuit?",
+            ActionKind::Pause => "Pause?",
+            ActionKind::Unpause => "Let it go on?",
         }
     }
 
@@ -207,6 +260,9 @@ impl Dialog {
             ActionKind::RollBack => "Roll back".to_owned(),
             ActionKind::Replay => format!("Replay {count}"),
             ActionKind::Release => format!("Release {count}"),
+            ActionKind::Force => format!("Force {}", choice_word(self.choice().flatten())),
+            ActionKind::Pause => "Pause".to_owned(),
+            ActionKind::Unpause => "Let it go on".to_owned(),
         }
     }
 
@@ -256,7 +312,10 @@ impl Dialog {
 
     /// Rows that are always there: the target, the inputs, the buttons, and the blank lines between.
     pub fn fixed_rows(&self, width: usize) -> usize {
-        let inputs = usize::from(self.to_type().is_some()) + usize::from(self.need().is_some());
+        let inputs = usize::from(self.to_type().is_some())
+            + usize::from(self.need().is_some())
+            + usize::from(self.choice().is_some())
+            + usize::from(self.has_limit());
         self.target(width).len() + inputs + usize::from(self.complaint.is_some()) + 3
     }
 
@@ -274,6 +333,16 @@ impl Dialog {
     pub fn may_take_over(&self) -> bool {
         matches!(self.plan().map(|plan| plan.lines.as_slice()),
             Some([only]) if matches!(only.left_out, Some(LeftOut::Elsewhere { .. })))
+    }
+}
+
+/// A choice in a word.
+pub fn choice_word(to: Option<Forced>) -> &'static str {
+    match to {
+        Some(Forced::Open) => "open",
+        Some(Forced::Closed) => "closed",
+        Some(Forced::Disabled) => "disabled",
+        None => "auto",
     }
 }
 

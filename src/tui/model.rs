@@ -479,7 +479,10 @@ impl Model {
     /// Rows of the panel below the list.
     pub fn panel_rows(&self) -> usize {
         let wanted = match self.list_place() {
-            Place::Audit | Place::Circuits => 7,
+            Place::Audit => 7,
+            // Who decided what, and what each of a few workers computed.
+            Place::Circuits if self.body_rows() >= 30 => 12,
+            Place::Circuits => 9,
             // A border, a heading and the operations, or one line that says why there are none.
             Place::Keys => match self.key_signals().map_or(0, |keys| keys.operations.len()) {
                 0 => 3,

@@ -8,7 +8,10 @@ use chrono::{DateTime, Utc};
 
 use super::Exit;
 use crate::{
-    domain::id::{ActionId, KeyId, LetterId, OnboardingId},
+    domain::{
+        circuit::Forced,
+        id::{ActionId, KeyId, LetterId, OnboardingId, OperationName},
+    },
     engine::{
         command::{Command, Elsewhere, Receipt, Refusal, Submission, Target},
         filter::Filter,
@@ -127,6 +130,12 @@ pub enum Wish {
     ReplayAll,
     /// Set these keys free.
     Release(Vec<Target<KeyId>>),
+    /// Force this operation's circuit; `None`: leave it to the workers again.
+    Force(Target<OperationName>, Option<Forced>),
+    /// Hold this operation back.
+    Pause(Target<OperationName>),
+    /// Let this operation go on.
+    Unpause(Target<OperationName>),
 }
 
 /// Something to do.

@@ -66,6 +66,10 @@ async fn resolve(engine: &Engine, wish: Wish) -> Result<Command, Refusal> {
         Wish::RollBack(onboarding, elsewhere) => Command::RollBack { onboarding, elsewhere },
         Wish::Replay(letters) => Command::Replay { letters, pace: Pace::default() },
         Wish::Release(keys) => Command::Release { keys },
+        // The limit is typed into the dialog that shows this preview.
+        Wish::Force(circuit, to) => Command::Force { circuit, to, seconds: to.map(|_| 1) },
+        Wish::Pause(operation) => Command::Pause { operation, seconds: Some(1) },
+        Wish::Unpause(operation) => Command::Unpause { operation },
         Wish::ReplayAll => replay_of(engine, &[None]).await?,
         Wish::ReplayGroups(groups) => {
             let groups: Vec<_> = groups.into_iter().map(Some).collect();

@@ -242,7 +242,7 @@ fn a_config_file_is_refused_with_the_place_of_its_error() {
     std::fs::write(&path, "database_url = \"sqlite:x.db\"\n[engine]\nlease = \"soon\"\n").unwrap();
     let (code, _, err) = run(&["status", "--config", path.to_str().unwrap()]);
     assert_eq!(code, 1);
-    assert!(err.contains("lease is \"soon\""), "{err}");
+    assert!(err.contains("line 3: \"soon\" is not a duration"), "{err}");
     std::fs::write(&path, "[engine]\nleese = \"30s\"\n").unwrap();
     let (code, _, err) = run(&["status", "--config", path.to_str().unwrap()]);
     assert_eq!(code, 1);

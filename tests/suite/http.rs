@@ -8,6 +8,7 @@ mod hostile;
 mod intake;
 mod key;
 mod rule;
+mod shed;
 
 use std::{
     io::{Read as _, Write as _},

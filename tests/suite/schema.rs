@@ -280,7 +280,7 @@ fn first_version(sql: &'static str) -> Migrator {
     Migrator::with_migrations(vec![first])
 }
 
-/// Rows of every table that the second version changes, as text.
+/// Rows of every table that later versions change, as text.
 async fn rows_of_the_first_version(url: &str) -> Vec<String> {
     let mut rows = Vec::new();
     for query in [
@@ -292,6 +292,12 @@ async fn rows_of_the_first_version(url: &str) -> Vec<String> {
          || coalesce(response_body, '-') || CAST(created_at AS text) || coalesce(CAST(lease_until AS text), '-') \
          || coalesce(locked_by, '-') || revision || ' ' || version FROM idempotency_keys ORDER BY key",
         "SELECT message_id || CAST(processed_at AS text) FROM processed_messages ORDER BY message_id",
+        "SELECT onboarding_id || seq || state || attempt || worker || lease_id || CAST(started_at AS text) || outcome || operation \
+         || class || http_status || error || reason || delay_seconds FROM attempts ORDER BY seq",
+        "SELECT id || onboarding_id || tenant_id || repo_url || state || operation || error || error_class || error_fingerprint \
+         || reason || status || CAST(request AS text) || CAST(history AS text) || replays || CAST(created_at AS text) || version \
+         FROM dead_letters ORDER BY id",
+        "SELECT operation || forced || CAST(forced_until AS text) || version FROM circuits ORDER BY operation",
     ] {
         rows.extend(column(url, query).await);
     }
@@ -319,7 +325,7 @@ async fn a_database_of_the_first_version_keeps_every_row() {
     };
     for url in [&sqlite, &database.url] {
         let error = open(url, OpenOptions::default()).await.expect_err("it is older");
-        assert_eq!(error, StoreError::OlderSchema { found: 1, needed: 2 });
+        assert_eq!(error, StoreError::OlderSchema { found: 1, needed: 3 });
         for (id, kind) in [("a1", "trigger"), ("a2", "resume"), ("a3", "roll_back"), ("a4", "replay")] {
             try_sql(url, &action(id, kind)).await.expect("the first version takes it");
         }
@@ -328,13 +334,19 @@ async fn a_database_of_the_first_version_keeps_every_row() {
             ('theirs', 'h', 'STARTED', '2026-03-01T10:00:00.000000+00:00', '2026-03-01T10:00:00.000000+00:00', 'python-1'); \
             INSERT INTO idempotency_keys (key, request_hash, status, phase, response_code, response_body, created_at, revision, version) \
             VALUES ('ours', 'h', 'COMPLETED', 'completed', 201, 'made', '2026-03-01T10:00:00.000000+00:00', 2, 2); \
-            INSERT INTO processed_messages VALUES ('m1', '2026-03-01T10:00:00.000000+00:00')";
+            INSERT INTO processed_messages VALUES ('m1', '2026-03-01T10:00:00.000000+00:00'); \
+            INSERT INTO attempts VALUES ('o1', 1, 'DISCOVERING', 1, 'w', 'l', '2026-03-01T10:00:00.000000+00:00', NULL, 'failed', \
+            'github.tree', 'circuit_open', 503, 'open', 'why', 1.5); \
+            INSERT INTO dead_letters (id, onboarding_id, tenant_id, repo_url, state, operation, error, error_class, error_fingerprint, \
+            reason, status, request, history, created_at, version) VALUES ('l1', 'o1', 'acme', 'r', 'DISCOVERING', 'github.tree', '503', \
+            'transient', 'f', 'exhausted', 'open', '{}', '[]', '2026-03-01T10:00:00.000000+00:00', 4); \
+            INSERT INTO circuits VALUES ('github.tree', 'forced_open', '2026-03-01T10:00:00.000000+00:00', NULL, 2)";
         try_sql(url, rest).await.expect("the first version takes it");
         let before = rows_of_the_first_version(url).await;
-        assert_eq!(before.len(), 4 + 8 + 2 + 1);
+        assert_eq!(before.len(), 4 + 8 + 2 + 1 + 1 + 1 + 1);
 
         let applied = migrate(url).await.expect("it migrates");
-        assert_eq!(applied.iter().map(|applied| applied.version).collect::<Vec<_>>(), [2]);
+        assert_eq!(applied.iter().map(|applied| applied.version).collect::<Vec<_>>(), [2, 3]);
         assert_eq!(rows_of_the_first_version(url).await, before);
         let kept = "SELECT count(*) FROM processed_messages WHERE expires_at IS NULL";
         assert_eq!(column(url, kept).await, ["1"], "nobody said how long it is to be remembered");
@@ -359,16 +371,16 @@ async fn an_empty_file_and_a_newer_schema_are_told_apart() {
     let error = open(&url, OpenOptions::default()).await.expect_err("it is no database");
     assert!(error.to_string().contains("not a SQLite database"), "{error}");
     for store in [TestStore::sqlite().await, TestStore::postgres().await] {
-        store.sql("UPDATE _sqlx_migrations SET version = 7 WHERE version = 2").await;
+        store.sql("UPDATE _sqlx_migrations SET version = 7 WHERE version = 3").await;
         let error = open(&store.url, OpenOptions::default()).await.expect_err("it is newer");
         assert!(matches!(error, StoreError::NewerSchema { found: 7, .. }), "{error}");
-        let words = "the database's schema is version 7, newer than 2, the newest this redrive knows: use the newer redrive";
+        let words = "the database's schema is version 7, newer than 3, the newest this redrive knows: use the newer redrive";
         assert_eq!(error.to_string(), words);
         let error = migrate(&store.url).await.expect_err("it is newer");
         assert!(matches!(error, StoreError::NewerSchema { found: 7, .. }), "{error}");
         store.sql("DELETE FROM _sqlx_migrations WHERE version = 7").await;
         let error = open(&store.url, OpenOptions::default()).await.expect_err("it is older");
-        assert!(matches!(error, StoreError::OlderSchema { found: 1, .. }), "{error}");
+        assert!(matches!(error, StoreError::OlderSchema { found: 2, .. }), "{error}");
     }
 }
 

@@ -18,12 +18,12 @@ use redrive::{
     },
     engine::{
         call::{Calls, StepCalls},
+        policies::Policies,
         store::{Compensation, StepDone, Write},
         workflow::{Step, Undone, Workflow},
     },
     http,
     onboarding::{Clients, Pipeline, hook::Hook, made::Made, notify::Announcement, tfc::Notification},
-    resilience::circuit::CircuitPolicy,
 };
 use serde_json::{Value, json};
 use tokio_util::{
@@ -43,17 +43,26 @@ struct World {
 }
 
 fn calls() -> StepCalls {
-    StepCalls::new(Calls::new(CircuitPolicy::default(), Arc::new(())), 1, false, Duration::from_secs(30))
+    StepCalls::new(Calls::new(Policies::default(), Arc::new(())), 1, false, Duration::from_secs(30))
 }
 
 async fn world_with(options: Options, set: impl FnOnce(&mut config::Upstreams)) -> World {
+    patient_world(options, Duration::from_secs(10), set).await
+}
+
+/// A world whose clients wait for so long.
+async fn patient_world(
+    options: Options,
+    patience: Duration,
+    set: impl FnOnce(&mut config::Upstreams),
+) -> World {
     let shutdown = CancellationToken::new();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let standing =
         Upstreams::start(any, options, &TaskTracker::new(), shutdown.clone()).await.expect("a free port");
     let mut settings = standing.settings();
     set(&mut settings);
-    let clients = Clients::new(&settings).expect("a client");
+    let clients = Clients::new(&settings, patience).expect("a client");
     World { standing, settings, clients, calls: calls(), _shutdown: shutdown.drop_guard() }
 }
 
@@ -230,7 +239,7 @@ async fn an_outage_is_one_kind_of_failure_whatever_the_repository() {
 
 #[tokio::test]
 async fn a_callee_that_never_answers_is_a_timeout_and_may_have_done_it() {
-    let world = world_with(Options::default(), |s| s.call_timeout = Duration::from_millis(300)).await;
+    let world = patient_world(Options::default(), Duration::from_millis(300), |_| {}).await;
     world.trouble("github.create_hook", Trouble::always(Mode::Hang));
     let fault = world.hook().await.expect_err("no answer");
     assert_eq!((fault.class, fault.operation.as_deref()), (FaultClass::Timeout, Some("github.create_hook")));
@@ -363,7 +372,7 @@ async fn the_stand_ins_end_when_told_even_while_a_caller_waits_for_an_answer() {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let standing =
         Upstreams::start(any, Options::default(), &tasks, shutdown.clone()).await.expect("a free port");
-    let clients = Clients::new(&standing.settings()).expect("a client");
+    let clients = Clients::new(&standing.settings(), Duration::from_secs(10)).expect("a client");
     standing.faults.set("github.repository", Trouble::always(Mode::Hang));
     let calls = calls();
     let waiting = clients.github.repository(&calls, "acme", "payments");

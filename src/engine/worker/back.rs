@@ -2,7 +2,7 @@
 
 use super::{LetGo, Worker};
 use crate::{
-    domain::{attempt::CompensationStatus, fault::Fault},
+    domain::{attempt::CompensationStatus, fault::Fault, onboarding::State},
     engine::{
         call::StepCalls,
         decide::{self, Decision, Tried},
@@ -14,7 +14,7 @@ use crate::{
 impl Worker {
     /// Undoes compensation after compensation under one lease. One that fails for good does not stop the others.
     pub(super) async fn back(&self, workflow: &dyn Workflow, work: Claimed) -> Result<(), LetGo> {
-        let policy = self.scaled(workflow.undo_policy());
+        let policy = self.policy_of(workflow.undo_policy(), &State::RollingBack.name());
         let mut failed = 0;
         for compensation in work.compensations.iter().rev() {
             match compensation.status {
@@ -63,7 +63,9 @@ impl Worker {
             Ok(Undone::Undone(writes)) => ended(CompensationStatus::Undone, None, writes),
             Ok(Undone::NothingToUndo) => ended(CompensationStatus::NothingToUndo, None, Vec::new()),
             Err(fault) => match decide::after_fault(policy, tried, &fault, self.unit()) {
-                Decision::Park { operation, delay } => StepOutcome::Parked { operation, delay },
+                Decision::Park { operation, reason, delay, held } => {
+                    StepOutcome::Parked { operation, reason, delay, held }
+                }
                 Decision::Retry { delay, .. } => {
                     self.retry_told(&fault, delay);
                     StepOutcome::CompensationRetry { seq, fault, delay }
@@ -80,7 +82,7 @@ impl Worker {
     }
 
     async fn record_back(&self, work: &Claimed, outcome: StepOutcome) -> Result<Recorded, LetGo> {
-        let state = crate::domain::onboarding::State::RollingBack.name();
+        let state = State::RollingBack.name();
         let record = StepRecord { lease: work.lease.clone(), state, attempt: work.attempt, outcome };
         self.record(&record).await?.map_err(|_| LetGo::Fenced)
     }

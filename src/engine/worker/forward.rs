@@ -35,7 +35,7 @@ impl Worker {
         }
         self.announce(&opening, work.lost > 0);
         loop {
-            let policy = self.scaled(workflow.policy(&work.state));
+            let policy = self.policy_of(workflow.policy(&work.state), &work.state);
             let tried = Tried { attempt: work.attempt, lost: work.lost };
             let began = clock::instant();
             let ran = if !workflow.states().contains(&work.state) {
@@ -117,8 +117,9 @@ impl Worker {
         timeout.min(self.config.lease / 2)
     }
 
-    /// The policy with its times scaled by the time factor.
-    pub(super) fn scaled(&self, mut policy: StepPolicy) -> StepPolicy {
+    /// The policy configured for `state`, else its workflow's `own`, with its times scaled by the time factor.
+    pub(super) fn policy_of(&self, own: StepPolicy, state: &StateName) -> StepPolicy {
+        let mut policy = self.calls.policies().states.get(state).copied().unwrap_or(own);
         let factor = self.config.time_factor;
         policy.backoff.base = policy.backoff.base.mul_f64(factor);
         policy.backoff.cap = policy.backoff.cap.mul_f64(factor);
@@ -150,7 +151,9 @@ impl Worker {
     ) -> StepOutcome {
         match decide::after_fault(policy, tried, &fault, self.unit()) {
             Decision::Retry { delay, reason } => StepOutcome::Retry { fault, delay, reason },
-            Decision::Park { operation, delay } => StepOutcome::Parked { operation, delay },
+            Decision::Park { operation, reason, delay, held } => {
+                StepOutcome::Parked { operation, reason, delay, held }
+            }
             Decision::Fail { letter, reason } => {
                 StepOutcome::Failed { fault, letter, reason, letter_id: clock::new_id().into() }
             }

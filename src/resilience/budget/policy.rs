@@ -89,15 +89,15 @@ impl BudgetPolicy {
     pub fn check(&self) -> Result<(), Invalid> {
         match self {
             Self::Ratio(ratio) => {
-                invalid::number("budget share", ratio.share, 0.0, MOST)?;
-                invalid::number("budget floor", ratio.floor, 0.0, MOST)?;
-                invalid::time("budget window", ratio.window)
+                invalid::number("share", ratio.share, 0.0, MOST)?;
+                invalid::number("floor", ratio.floor, 0.0, MOST)?;
+                invalid::time("window", ratio.window)
             }
             Self::Tokens(tokens) | Self::Adaptive(tokens) => {
-                invalid::count("budget capacity", tokens.capacity, 1, 1_000_000_000)?;
-                invalid::count("budget retry cost", tokens.retry, 1, tokens.capacity)?;
-                invalid::count("budget cost after a timeout", tokens.after_timeout, 1, tokens.capacity)?;
-                invalid::count("budget success", tokens.success, 0, tokens.capacity)
+                invalid::count("capacity", tokens.capacity, 1, 1_000_000_000)?;
+                invalid::count("retry", tokens.retry, 1, tokens.capacity)?;
+                invalid::count("after_timeout", tokens.after_timeout, 1, tokens.capacity)?;
+                invalid::count("success", tokens.success, 0, tokens.capacity)
             }
         }
     }
@@ -109,9 +109,9 @@ impl RoofPolicy {
     /// # Errors
     /// Numbers that are negative, too large or none.
     pub fn check(&self) -> Result<(), Invalid> {
-        invalid::number("roof share", self.share, 0.0, MOST)?;
-        invalid::number("roof floor", self.floor, 0.0, MOST)?;
-        invalid::time("roof window", self.window)?;
-        invalid::number("roof kept", self.kept, 0.0, 1.0)
+        invalid::number("share", self.share, 0.0, MOST)?;
+        invalid::number("floor", self.floor, 0.0, MOST)?;
+        invalid::time("window", self.window)?;
+        invalid::number("kept", self.kept, 0.0, 1.0)
     }
 }

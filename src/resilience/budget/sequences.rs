@@ -184,18 +184,15 @@ fn an_operation_that_is_gone_leaves_its_part_to_the_others() {
 fn what_cannot_be_meant_is_said_exactly() {
     let said = |policy: BudgetPolicy| policy.check().unwrap_err().to_string();
     for (share, word) in [(-0.1, "-0.1"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
-        let expected = format!("budget share is {word}: between 0 and 1000000 is expected");
+        let expected = format!("share is {word}: between 0 and 1000000 is expected");
         assert_eq!(said(ratio(share, 0.0)), expected);
     }
     let poor = TokenPolicy { capacity: 7, ..TokenPolicy::default() };
-    assert_eq!(
-        said(BudgetPolicy::Tokens(poor)),
-        "budget cost after a timeout is 10: between 1 and 7 is expected"
-    );
+    assert_eq!(said(BudgetPolicy::Tokens(poor)), "after_timeout is 10: between 1 and 7 is expected");
     let said = |policy: RoofPolicy| policy.check().unwrap_err().to_string();
     assert_eq!(
         said(RoofPolicy { kept: 1.5, ..RoofPolicy::default() }),
-        "roof kept is 1.5: between 0 and 1 is expected"
+        "kept is 1.5: between 0 and 1 is expected"
     );
 }
 

@@ -104,8 +104,8 @@ impl CircuitPolicy {
         }
         rate("failure_rate", self.failure_rate)?;
         if let Some(slow) = self.slow {
-            invalid::time("slow from", slow.from)?;
-            rate("slow rate", slow.rate)?;
+            invalid::time("slow.from", slow.from)?;
+            rate("slow.rate", slow.rate)?;
         }
         invalid::time("open_for", self.open_for)?;
         invalid::number("open_growth", self.open_growth, 1.0, 100.0)?;
@@ -118,7 +118,7 @@ impl CircuitPolicy {
     }
 }
 
-fn rate(field: &'static str, found: f64) -> Result<(), Invalid> {
+fn rate(field: &str, found: f64) -> Result<(), Invalid> {
     match found > 0.0 && found <= 1.0 {
         true => Ok(()),
         false => Err(Invalid::new(field, found, "more than 0 and at most 1")),

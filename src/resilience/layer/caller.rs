@@ -88,7 +88,10 @@ impl Caller {
     /// Tells it not to try again what ended so, if more of the same would come of it.
     pub fn heard<E>(&self, stopped: &Stopped<E>) {
         if stopped.attempts > 1
-            || matches!(stopped.reason, Reason::PushedBack | Reason::Budget(_) | Reason::Circuit(_))
+            || matches!(
+                stopped.reason,
+                Reason::PushedBack | Reason::Budget(_) | Reason::Circuit(_) | Reason::Bulkhead
+            )
         {
             self.push_back();
         }

@@ -7,10 +7,13 @@
 //!    │   ├─ retry      attempts, backoff, Retry-After: again only what may pass; unknown failures few and slow
 //!    │   │   ├─ budget     a first try deposits; a retry withdraws, or the call ends
 //!    │   │   │   ├─ circuit    asked before each attempt: what it refuses ends the call and spends nothing
-//!    │   │   │   │   ├─ timeout    of the attempt, cut to what the deadline leaves
-//!    │   │   │   │   │   └─ call(attempt)
-//!    │   │   │   │   └─ its end is reported; dropped, the permit gives its place back
+//!    │   │   │   │   ├─ bulkhead   a place, where their number is limited: without one the call ends likewise
+//!    │   │   │   │   │   ├─ timeout    of the attempt, cut to what the deadline leaves
+//!    │   │   │   │   │   │   └─ call(attempt)
+//!    │   │   │   │   └─ its end is reported; dropped, permit and place are given back
 //! ```
+//! An idempotency key stands between the deadline and the retry: one key for the whole call, so that every attempt
+//! carries the same and an attempt whose answer was lost is not repeated in effect ([`crate::engine::idempotency`]).
 //! The circuit stands inside the retry, so that every attempt's end feeds it and an open one ends the call at once.
 //! The deadline stands outside all: a caller that has gone away is not called for.
 
@@ -29,6 +32,7 @@ use std::{
 
 use super::{
     budget::{Budget, Cost, Deposit, Roof, Withdrawal},
+    bulkhead::Bulkhead,
     circuit::{Circuit, Permit},
     classify::{self, Classify, Health, Tries},
     invalid::Invalid,
@@ -72,6 +76,7 @@ pub struct Policy<T = Real> {
     settings: Settings,
     circuit: Circuit,
     budget: Budget,
+    bulkhead: Option<Bulkhead>,
     random: Mutex<Random>,
     time: T,
 }
@@ -104,12 +109,13 @@ impl<T: Time> Policy<T> {
         let budget = match roof {
             None => Budget::new(settings.budget, now),
             Some(roof) => {
-                roof.policy().check()?;
+                roof.policy().check().map_err(|invalid| invalid.within("roof"))?;
                 Budget::under(roof, settings.budget, settings.weight, now)
             }
         };
         let (operation, random) = (operation.to_owned(), Mutex::new(random));
-        Ok(Self { operation, settings, circuit, budget, random, time })
+        let bulkhead = settings.concurrency.map(Bulkhead::new);
+        Ok(Self { operation, settings, circuit, budget, bulkhead, random, time })
     }
 
     /// What it says.
@@ -170,6 +176,11 @@ impl<T: Time> Policy<T> {
                     return Err(self.stopped(Reason::Circuit(refused), number - 1, last));
                 }
             };
+            let place = self.bulkhead.as_ref().map(|bulkhead| bulkhead.enter());
+            if place.as_ref().is_some_and(Option::is_none) {
+                self.budget.unpace();
+                return Err(self.stopped(Reason::Bulkhead, number - 1, last));
+            }
             // The attempt is made from here on: what the retry cost is no longer given back when it is dropped.
             let withdrawn = spent.withdrawal.take();
             if number == 1 {
@@ -179,6 +190,7 @@ impl<T: Time> Policy<T> {
             let limit = deadline.map_or(timeout, |at| timeout.min(at.saturating_duration_since(now)));
             let attempt = Attempt { number, until: now + limit, limit };
             let answer = time::within(&self.time, limit, call(attempt)).await;
+            drop(place);
             let failure = match answer {
                 Some(Ok(answer)) => {
                     self.succeeded(permit, withdrawn, now);

@@ -23,6 +23,8 @@ pub struct Settings {
     pub deadline: Option<Duration>,
     /// How long one attempt may take.
     pub timeout: Duration,
+    /// How many attempts, of all calls together, may be under way at once; `None`: any number.
+    pub concurrency: Option<u32>,
     /// How often each class of failure is tried.
     pub classes: Classes,
     /// How many retries are affordable.
@@ -46,6 +48,7 @@ impl Default for Settings {
             longest_asked: Duration::from_secs(3_600),
             deadline: None,
             timeout: Duration::from_secs(30),
+            concurrency: None,
             classes: Classes::default(),
             budget: BudgetPolicy::default(),
             weight: 1.0,
@@ -73,14 +76,17 @@ impl Settings {
                 return Err(Invalid::at_most("timeout", self.timeout, "deadline", deadline));
             }
         }
+        if let Some(concurrency) = self.concurrency {
+            invalid::count("concurrency", concurrency, 1, 1_000_000)?;
+        }
         self.classes.check()?;
-        self.budget.check()?;
+        self.budget.check().map_err(|invalid| invalid.within("budget"))?;
         invalid::number("weight", self.weight, 0.001, 1_000.0)?;
-        self.circuit.check()?;
+        self.circuit.check().map_err(|invalid| invalid.within("circuit"))?;
         match self.circuit.slow {
             // Such a call is a timeout before it can be slow.
             Some(slow) if slow.from > self.timeout => {
-                Err(Invalid::at_most("slow from", slow.from, "timeout", self.timeout))
+                Err(Invalid::at_most("circuit.slow.from", slow.from, "timeout", self.timeout))
             }
             _ => Ok(()),
         }

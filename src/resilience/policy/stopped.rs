@@ -35,6 +35,8 @@ pub enum Reason {
     Budget(Denied),
     /// The circuit admits no call.
     Circuit(Refused),
+    /// As many calls as may be are under way.
+    Bulkhead,
 }
 
 words!(
@@ -52,6 +54,8 @@ words!(
         Budget = "budget",
         /// The circuit.
         Circuit = "circuit",
+        /// The bulkhead.
+        Bulkhead = "bulkhead",
     }
 );
 
@@ -98,6 +102,7 @@ impl<E: Classify> Classify for Stopped<E> {
         match (&self.reason, &self.last) {
             (Reason::Circuit(_), _) => FaultClass::CircuitOpen,
             (Reason::Budget(_), _) => FaultClass::BudgetSpent,
+            (Reason::Bulkhead, _) => FaultClass::BulkheadFull,
             (_, Some(failure)) => failure.class(),
             (_, None) => FaultClass::Timeout,
         }
@@ -126,6 +131,7 @@ impl Reason {
             Self::Deadline => StopWord::Deadline,
             Self::Budget(_) => StopWord::Budget,
             Self::Circuit(_) => StopWord::Circuit,
+            Self::Bulkhead => StopWord::Bulkhead,
         }
     }
 }
@@ -154,6 +160,7 @@ impl<E: Display> Display for Stopped<E> {
                 let wait = refused.wait.as_secs_f64();
                 write!(f, "its circuit admits no call ({}); ask again in {wait:.1} s", refused.why)?;
             }
+            Reason::Bulkhead => write!(f, "as many of its calls as may be are under way")?,
         }
         match &self.last {
             Some(failure) => write!(f, "; the last said: {failure}"),

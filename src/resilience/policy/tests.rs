@@ -237,7 +237,7 @@ fn what_cannot_be_meant_is_said_exactly() {
     let slow = Some(crate::resilience::circuit::Slow { from: seconds(31), rate: 1.0 });
     assert_eq!(
         said(Settings { circuit: CircuitPolicy { slow, ..CircuitPolicy::default() }, ..good() }),
-        "slow from is 31s, which is over timeout (30s): at most that is expected"
+        "circuit.slow.from is 31s, which is over timeout (30s): at most that is expected"
     );
     let never = Backoff { base: Duration::ZERO, cap: Duration::ZERO, jitter: Jitter::Full };
     assert_eq!(
@@ -245,4 +245,27 @@ fn what_cannot_be_meant_is_said_exactly() {
         Ok(()),
         "one attempt needs no waits"
     );
+}
+
+#[tokio::test]
+async fn beyond_its_places_a_call_ends_at_once_and_a_place_is_given_back_whatever_becomes_of_the_call() {
+    let world = world(Settings { concurrency: Some(1), ..settings() });
+    let inner = world.policy.run(|_| async {
+        let refused = world.policy.run(|_| async { Ok::<(), Fault>(()) }).await.unwrap_err();
+        assert_eq!((refused.reason, refused.attempts), (Reason::Bulkhead, 0));
+        assert_eq!(
+            refused.to_string(),
+            "github.tree failed after 0 attempts: as many of its calls as may be are under way"
+        );
+        assert_eq!(refused.class(), FaultClass::BulkheadFull);
+        Ok::<(), Fault>(())
+    });
+    inner.await.expect("the first has the place");
+    let mut dropped = Box::pin(world.policy.run(|_| pending::<Result<(), Fault>>()));
+    assert!(futures_util::poll!(&mut dropped).is_pending());
+    assert!(world.calls(&[Ok(())]).await.is_err(), "the place is taken");
+    drop(dropped);
+    world.calls(&[Ok(())]).await.expect("a dropped call gives it back");
+    let tally = world.policy.budget().tally(world.time.now());
+    assert_eq!(tally.first, 3, "what had no place was no first try");
 }

@@ -11,7 +11,8 @@ use super::{
     key, letter, lock_action, onboarding,
     onboarding::Onboarding,
     row::Columns,
-    standing,
+    standing, steering,
+    steering::Decide,
     tx::Tx,
 };
 use crate::{
@@ -51,6 +52,18 @@ pub(super) async fn act(tx: &mut Tx, submission: &Submission) -> Result<Receipt,
         Command::RollBack { onboarding, elsewhere } => roll_back(tx, onboarding, *elsewhere, &action).await?,
         Command::Replay { letters, pace } => replay(tx, letters, *pace, submission, &action).await?,
         Command::Release { keys } => release(tx, keys, submission.reasoned(), &action).await?,
+        Command::Force { circuit, to, seconds } => {
+            let what = Decide::Force(*to, *seconds);
+            steering::decide(tx, (&circuit.id, circuit.seen), &what, submission.reasoned(), &action).await?
+        }
+        Command::Pause { operation, seconds } => {
+            let (target, what) = ((&operation.id, operation.seen), Decide::Pause(*seconds));
+            steering::decide(tx, target, &what, submission.reasoned(), &action).await?
+        }
+        Command::Unpause { operation } => {
+            let target = (&operation.id, operation.seen);
+            steering::decide(tx, target, &Decide::Unpause, submission.reasoned(), &action).await?
+        }
     };
     let outcome = |t: &Touched| TargetOutcome { id: t.id.clone(), left_out: t.left_out.clone() };
     let receipt = Receipt {

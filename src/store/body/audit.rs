@@ -14,7 +14,7 @@ use crate::{
 
 /// A target as the audit keeps it.
 pub(super) struct Touched {
-    /// `onboarding`, `letter` or `key`.
+    /// `onboarding`, `letter`, `key` or `circuit`.
     pub(super) kind: &'static str,
     pub(super) id: String,
     pub(super) onboarding: Option<String>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use serde_json::Value;
 use sqlx::query;
 
@@ -11,7 +12,7 @@ use super::{
     onboarding,
     onboarding::{Lock, Onboarding},
     row::{Columns, Row},
-    step_key,
+    steering, step_key,
     tx::Tx,
 };
 use crate::{
@@ -22,7 +23,18 @@ use crate::{
         onboarding::{Phase, State},
     },
     engine::store::{Claimed, Compensation, Direction, Lease},
+    store::value::Time,
 };
+
+/// Leaves out what would go forward while its workflow is paused at `$1`; a roll-back goes on.
+macro_rules! unless_paused {
+    () => {
+        "AND (wish IS NOT NULL OR NOT EXISTS (SELECT 1 FROM onboarding_history h \
+         JOIN circuits c ON c.operation = coalesce(h.workflow, 'onboarding') WHERE h.id = work.subject_id \
+         AND coalesce(h.phase, '') <> 'rolling_back' AND c.paused_at IS NOT NULL \
+         AND (c.paused_until IS NULL OR c.paused_until > $1)))"
+    };
+}
 
 /// Until a row that somebody else has locked is looked at again.
 const A_MOMENT: Duration = Duration::from_secs(1);
@@ -34,11 +46,22 @@ pub(super) async fn claim(
     lease: Duration,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     // While a row is leased its run_at is the lease's end, so what is due is one range of the index.
-    let due = concat!(
-        "SELECT subject_id FROM work WHERE kind = 'onboarding' AND run_at <= $1 \
-         AND (lease_until IS NULL OR lease_until <= $1) ORDER BY run_at, subject_id LIMIT $2",
-        skip_locked!()
-    );
+    macro_rules! due {
+        ($and:expr) => {
+            concat!(
+                "SELECT subject_id FROM work WHERE kind = 'onboarding' AND run_at <= $1 \
+                 AND (lease_until IS NULL OR lease_until <= $1) ",
+                $and,
+                " ORDER BY run_at, subject_id LIMIT $2",
+                skip_locked!()
+            )
+        };
+    }
+    let now = tx.now;
+    let due = match steering::anything_paused(tx.conn(), now).await? {
+        false => due!(""),
+        true => due!(unless_paused!()),
+    };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let due = query(due).bind(tx.now).bind(limit).fetch_all(tx.conn()).await?;
     let mut claimed = Vec::with_capacity(due.len());
@@ -177,6 +200,18 @@ async fn compensations(conn: &mut Conn, id: &str) -> Result<Vec<Compensation>, s
         })
     };
     query(select).bind(id).fetch_all(conn).await?.iter().map(compensation).collect()
+}
+
+/// How long until the earliest work is due that may be claimed, or, negative, for how long it has waited.
+pub(super) async fn next_due(conn: &mut Conn, now: Time) -> Result<Option<TimeDelta>, sqlx::Error> {
+    let row = match steering::anything_paused(conn, now).await? {
+        false => query("SELECT min(run_at) AS due FROM work").fetch_one(conn).await?,
+        true => {
+            let unpaused = concat!("SELECT min(run_at) AS due FROM work WHERE TRUE ", unless_paused!());
+            query(unpaused).bind(now).fetch_one(conn).await?
+        }
+    };
+    Ok(row.opt_time("due")?.map(|due| due.0 - now.0))
 }
 
 pub(super) async fn renew(tx: &mut Tx, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, sqlx::Error> {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use sqlx::{Pool, pool::PoolConnection};
 
 use super::{
@@ -23,7 +24,7 @@ use crate::{
         plan::Standing,
         reader::{Board, Query, Reader},
         store::{
-            Claimed, Conflict, ForcedCircuit, Gauges, Heartbeat, Lease, Opening, Recorded, StepRecord, Store,
+            Claimed, Conflict, Gauges, Heartbeat, Lease, Opening, Recorded, Steering, StepRecord, Store,
             StoreError,
         },
     },
@@ -49,6 +50,7 @@ mod read;
 mod record;
 mod row;
 mod standing;
+mod steering;
 mod step_key;
 pub(super) mod transaction;
 mod tx;
@@ -62,6 +64,7 @@ pub(super) struct Handle {
     read: Pool<Db>,
     time: BoundTime,
     cool_down: Duration,
+    per_second: f64,
     label: String,
     wake: Wake,
     /// The folder of a temporary database, removed with this value.
@@ -111,7 +114,8 @@ impl Handle {
         kept: Option<tempfile::TempDir>,
     ) -> Self {
         let (time, cool_down) = (options.time.clone(), options.cool_down);
-        Self { write, read, time, cool_down, label, wake, _kept: kept }
+        let per_second = options.unpark_per_second;
+        Self { write, read, time, cool_down, per_second, label, wake, _kept: kept }
     }
 
     async fn begin(&self) -> Result<Tx, Fail> {
@@ -122,7 +126,7 @@ impl Handle {
             other => other?,
         };
         let now = self.now(&mut inner).await?;
-        Ok(Tx::new(inner, now, self.cool_down))
+        Ok(Tx::new(inner, now, self.cool_down, self.per_second))
     }
 
     /// A connection that may write, outside of a transaction.
@@ -261,18 +265,26 @@ impl Store for Handle {
         in_transaction!(self, |tx| claim::renew(tx, leases, lease)).map_err(self.say("renewing leases"))
     }
 
-    async fn beat(&self, beat: &Heartbeat) -> Result<Vec<ForcedCircuit>, StoreError> {
+    async fn beat(&self, beat: &Heartbeat) -> Result<(), StoreError> {
         in_transaction!(self, |tx| worker::beat(tx, beat)).map_err(self.say("a worker's sign of life"))
+    }
+
+    async fn steering(&self) -> Result<Vec<Steering>, StoreError> {
+        let looked = async {
+            let (mut tx, now) = self.look().await?;
+            steering::steering(&mut tx, now).await
+        };
+        looked.await.map_err(|error| explain(&error, "reading what operators decided", &self.label))
     }
 
     async fn leave(&self, worker: &WorkerId) -> Result<(), StoreError> {
         in_transaction!(self, |tx| worker::leave(tx, worker)).map_err(self.say("a worker's goodbye"))
     }
 
-    async fn next_due(&self) -> Result<Option<Duration>, StoreError> {
+    async fn next_due(&self) -> Result<Option<TimeDelta>, StoreError> {
         let looked = async {
             let (mut tx, now) = self.look().await?;
-            worker::next_due(&mut tx, now).await
+            claim::next_due(&mut tx, now).await
         };
         looked.await.map_err(|error| explain(&error, "looking for due work", &self.label))
     }
@@ -304,7 +316,7 @@ impl Reader for Handle {
     async fn standing(&self, command: &Command) -> Result<Standing, StoreError> {
         let looked = async {
             let (mut tx, now) = self.look().await?;
-            standing::of_command(&mut tx, now, command).await
+            standing::of_command(&mut tx, now, command, self.per_second).await
         };
         looked.await.map_err(|error| explain(&error, "reading the preview", &self.label))
     }

@@ -12,14 +12,13 @@ use crate::{
     domain::{
         id::{LeaseId, OnboardingId, ReplayId, StateName, WorkerId},
         letter::LetterOutcome,
-        onboarding::{Phase, Request, State, Status},
+        onboarding::{Phase, Request, State, Status, WORKFLOW},
     },
     engine::command::LastAction,
     store::value::{Time, clean_json},
 };
 
-/// What the pipeline of this crate calls itself; rows of others are run by it once they are ours.
-const WORKFLOW: &str = "onboarding";
+/// Of the pipeline of this crate, which runs the rows of others once they are ours.
 const WORKFLOW_VERSION: i64 = 1;
 
 /// `onboarding_history` with `onboarding_state`.

@@ -6,6 +6,7 @@ use crate::{
     store::value::Time,
 };
 
+mod circuits;
 mod filter;
 mod key;
 mod lists;
@@ -50,10 +51,12 @@ pub(super) async fn board(conn: &mut Conn, now: Time, query: &Query) -> Result<B
         Some(Detail::Key(id)) => key::page(conn, now, id).await?.map(|p| Page::Key(Box::new(p))),
         Some(Detail::Letter(id)) => page::letter(conn, id).await?.map(|p| Page::Letter(Box::new(p))),
     };
+    let pauses = circuits::pauses(conn, now).await?;
     Ok(Board {
         at: now.0,
         workers: overview::workers(conn, now).await?,
-        circuits: overview::circuits(conn, now).await?,
+        circuits: circuits::all(conn, now).await?,
+        pauses,
         letter_groups: overview::letter_groups(conn, now).await?,
         replays: overview::replays(conn).await?,
         page: page.or_else(|| query.detail.as_ref().map(|_| Page::Missing)),

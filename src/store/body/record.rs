@@ -9,7 +9,7 @@ use super::{
     attempt::{Closing, Held, close_attempt, open_attempt},
     end, entity, letter, onboarding,
     onboarding::{Onboarding, Work},
-    step_key,
+    steering, step_key,
     tx::Tx,
 };
 use crate::{
@@ -154,17 +154,17 @@ async fn one(tx: &mut Tx, record: &StepRecord, until: Time) -> Kept<Recorded> {
             let due = tx.now.plus(*delay);
             pause(tx, step, Phase::Waiting, due, None, true).await
         }
-        O::Parked { operation, delay } => {
+        O::Parked { operation, reason, delay, held } => {
             let closing = Closing {
                 fault: None,
-                reason: Some(operation),
+                reason: Some(reason),
                 delay: Some(*delay),
                 outcome: AttemptOutcome::Parked,
             };
             if !close_attempt(tx, step, closing).await? {
                 return Ok(Err(Conflict::Fenced));
             }
-            let due = tx.now.plus(*delay);
+            let due = steering::next_place(tx, &clean(operation), *delay, *held).await?;
             let phase = if going_back { Phase::RollingBack } else { Phase::Parked };
             pause(tx, step, phase, due, Some(operation), false).await
         }

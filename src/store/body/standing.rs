@@ -9,6 +9,7 @@ use super::{
     key::lease_of,
     onboarding::{Onboarding, Work, peek, superseded_by},
     row::{Columns, Row},
+    steering,
 };
 use crate::{
     domain::{attempt::CompensationStatus, key::KeyLife, letter::LetterStatus, text::SafeText},
@@ -45,6 +46,7 @@ pub(super) async fn of_command(
     conn: &mut Conn,
     now: Time,
     command: &Command,
+    per_second: f64,
 ) -> Result<Standing, sqlx::Error> {
     let open = open_circuits(conn, now).await?;
     let mut standing = Standing { open_circuits: open.iter().cloned().collect(), ..Standing::default() };
@@ -59,6 +61,13 @@ pub(super) async fn of_command(
                     standing.keys.push(key_of(&row, now)?);
                 }
             }
+            Vec::new()
+        }
+        Command::Force { circuit: target, .. }
+        | Command::Pause { operation: target, .. }
+        | Command::Unpause { operation: target } => {
+            let operation = clean(target.id.as_str());
+            standing.operation = Some(steering::standing(conn, now, &operation, per_second).await?);
             Vec::new()
         }
         Command::Replay { letters, .. } => {
@@ -197,12 +206,15 @@ pub(super) async fn compensations(
     rows.iter().map(standing).collect()
 }
 
-/// Operations whose circuit an operator forced open, or some living worker computed to be open.
+/// Operations of which no call is made: paused, their circuit forced open, or computed to be open by some living worker.
 pub(super) async fn open_circuits(conn: &mut Conn, now: Time) -> Result<BTreeSet<String>, sqlx::Error> {
     let select = "SELECT r.operation FROM circuit_reports r JOIN workers w ON w.id = r.worker \
         WHERE r.state = 'open' AND w.beat_at > $1 \
-        AND NOT EXISTS (SELECT 1 FROM circuits c WHERE c.operation = r.operation AND c.forced = 'forced_closed') \
-        UNION SELECT operation FROM circuits WHERE forced = 'forced_open' ORDER BY 1 LIMIT 1000";
-    let rows = query(select).bind(now.minus(ALIVE)).fetch_all(conn).await?;
+        AND NOT EXISTS (SELECT 1 FROM circuits c WHERE c.operation = r.operation AND c.forced IN ('forced_closed', 'disabled') \
+        AND (c.forced_until IS NULL OR c.forced_until > $2)) \
+        UNION SELECT operation FROM circuits WHERE forced = 'forced_open' AND (forced_until IS NULL OR forced_until > $2) \
+        UNION SELECT operation FROM circuits WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > $2) \
+        ORDER BY 1 LIMIT 1000";
+    let rows = query(select).bind(now.minus(ALIVE)).bind(now).fetch_all(conn).await?;
     rows.iter().map(|row| row.text("operation")).collect()
 }

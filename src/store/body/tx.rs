@@ -10,6 +10,8 @@ pub(super) struct Tx {
     /// The database's clock when the transaction began; every statement is bound to it.
     pub(super) now: Time,
     pub(super) cool_down: Duration,
+    /// How many come back a second of what one operation parked.
+    pub(super) per_second: f64,
     /// Work became due, or will: others are told after the commit.
     pub(super) has_work: bool,
     groups: BTreeMap<String, GroupShift>,
@@ -26,8 +28,13 @@ pub(super) struct GroupShift {
 }
 
 impl Tx {
-    pub(super) fn new(inner: sqlx::Transaction<'static, Db>, now: Time, cool_down: Duration) -> Self {
-        Self { inner, now, cool_down, has_work: false, groups: BTreeMap::new() }
+    pub(super) fn new(
+        inner: sqlx::Transaction<'static, Db>,
+        now: Time,
+        cool_down: Duration,
+        per_second: f64,
+    ) -> Self {
+        Self { inner, now, cool_down, per_second, has_work: false, groups: BTreeMap::new() }
     }
 
     pub(super) fn conn(&mut self) -> &mut Conn {

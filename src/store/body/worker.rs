@@ -1,7 +1,6 @@
 //! Workers' signs of life, their circuits, and what their gauges show.
 
-use std::time::Duration;
-
+use serde_json::Value;
 use sqlx::query;
 
 use super::{Conn, row::Columns, tx::Tx};
@@ -9,12 +8,12 @@ use crate::{
     domain::{id::WorkerId, letter::LetterStatus, onboarding::Status},
     engine::{
         reader::Query,
-        store::{ForcedCircuit, Gauges, Heartbeat},
+        store::{CircuitReport, Gauges, Heartbeat},
     },
-    store::value::{Time, clean},
+    store::value::clean,
 };
 
-pub(super) async fn beat(tx: &mut Tx, beat: &Heartbeat) -> Result<Vec<ForcedCircuit>, sqlx::Error> {
+pub(super) async fn beat(tx: &mut Tx, beat: &Heartbeat) -> Result<(), sqlx::Error> {
     let now = tx.now;
     let worker = clean(beat.worker.as_str());
     let upsert = "INSERT INTO workers (id, started_at, beat_at, running, metrics_url) VALUES ($1, $2, $2, $3, $4) \
@@ -24,29 +23,42 @@ pub(super) async fn beat(tx: &mut Tx, beat: &Heartbeat) -> Result<Vec<ForcedCirc
     let mut reports: Vec<_> = beat.circuits.iter().collect();
     reports.sort_by_key(|report| &report.operation);
     for report in reports {
-        let upsert = "INSERT INTO circuit_reports (operation, worker, state, failure_rate, calls, probe_at, reported_at) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (operation, worker) DO UPDATE SET state = excluded.state, \
-            failure_rate = excluded.failure_rate, calls = excluded.calls, probe_at = excluded.probe_at, \
-            reported_at = excluded.reported_at";
-        query(upsert)
-            .bind(clean(&report.operation))
-            .bind(&worker)
-            .bind(report.state.as_str())
-            .bind(report.failure_rate)
-            .bind(i64::from(report.calls))
-            .bind(report.probe_in.map(|wait| now.plus(wait)))
-            .bind(now)
-            .execute(tx.conn())
-            .await?;
+        circuit(tx, &worker, report).await?;
     }
-    let forced = "SELECT operation, forced FROM circuits WHERE forced IS NOT NULL AND (forced_until IS NULL OR forced_until > $1) ORDER BY operation";
-    let mut circuits = Vec::new();
-    for row in query(forced).bind(now).fetch_all(tx.conn()).await? {
-        if let Some(forced) = row.word("forced")? {
-            circuits.push(ForcedCircuit { operation: row.text("operation")?, forced });
-        }
-    }
-    Ok(circuits)
+    Ok(())
+}
+
+async fn circuit(tx: &mut Tx, worker: &str, report: &CircuitReport) -> Result<(), sqlx::Error> {
+    let now = tx.now;
+    let upsert = "INSERT INTO circuit_reports (operation, worker, state, failure_rate, opens_at, slow_rate, slow_opens_at, calls, \
+        probe_at, budget_left, first_tries, retries, in_flight, places, denied, reported_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+        ON CONFLICT (operation, worker) DO UPDATE SET state = excluded.state, failure_rate = excluded.failure_rate, \
+        opens_at = excluded.opens_at, slow_rate = excluded.slow_rate, slow_opens_at = excluded.slow_opens_at, \
+        calls = excluded.calls, probe_at = excluded.probe_at, budget_left = excluded.budget_left, \
+        first_tries = excluded.first_tries, retries = excluded.retries, in_flight = excluded.in_flight, \
+        places = excluded.places, denied = excluded.denied, reported_at = excluded.reported_at";
+    let denied = report.denied.iter().map(|(reason, count)| (reason.as_str().to_owned(), (*count).into()));
+    query(upsert)
+        .bind(clean(&report.operation))
+        .bind(worker)
+        .bind(report.state.as_str())
+        .bind(report.failure_rate)
+        .bind(report.opens_at)
+        .bind(report.slow_rate)
+        .bind(report.slow_opens_at)
+        .bind(i64::from(report.calls))
+        .bind(report.probe_in.map(|wait| now.plus(wait)))
+        .bind(report.budget_left)
+        .bind(report.first_tries)
+        .bind(report.retries)
+        .bind(report.in_flight.map(|(under_way, _)| i64::from(under_way)))
+        .bind(report.in_flight.map(|(_, places)| i64::from(places)))
+        .bind(Value::Object(denied.collect()))
+        .bind(now)
+        .execute(tx.conn())
+        .await
+        .map(|_| ())
 }
 
 pub(super) async fn leave(tx: &mut Tx, worker: &WorkerId) -> Result<(), sqlx::Error> {
@@ -54,11 +66,6 @@ pub(super) async fn leave(tx: &mut Tx, worker: &WorkerId) -> Result<(), sqlx::Er
     query("DELETE FROM workers WHERE id = $1").bind(&worker).execute(tx.conn()).await?;
     query("DELETE FROM circuit_reports WHERE worker = $1").bind(&worker).execute(tx.conn()).await?;
     Ok(())
-}
-
-pub(super) async fn next_due(conn: &mut Conn, now: Time) -> Result<Option<Duration>, sqlx::Error> {
-    let row = query("SELECT min(run_at) AS due FROM work").fetch_one(conn).await?;
-    Ok(row.opt_time("due")?.map(|due| due.since(now)))
 }
 
 pub(super) async fn gauges(conn: &mut Conn) -> Result<Gauges, sqlx::Error> {

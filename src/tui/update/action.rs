@@ -1,17 +1,18 @@
-//! From a key to a wish: what `R`, `U`, `B` and `L` mean where the operator stands. Opens the dialog and asks for the preview.
+//! From a key to a wish: what `R`, `U`, `B`, `L`, `O` and `P` mean where the operator stands. Opens the dialog and asks for the preview.
 
 use crate::{
     domain::{
         action::ActionKind,
-        id::{KeyId, LetterId, OnboardingId},
+        circuit::Forced,
+        id::{KeyId, LetterId, OnboardingId, OperationName},
         letter::LetterStatus,
-        onboarding::Status,
+        onboarding::{Status, WORKFLOW},
         text::SafeText,
     },
     engine::{
         command::{Elsewhere, Target},
         filter::{Field, Filter, Term},
-        reader::{KeyRow, LetterRow, OnboardingRow, Page, Rows},
+        reader::{CircuitRow, KeyRow, LetterRow, OnboardingRow, Page, Rows},
     },
     tui::{
         dialog::Dialog,
@@ -157,18 +158,74 @@ pub(super) fn release(model: &mut Model) -> Vec<Effect> {
     open(model, ActionKind::Release, found, false)
 }
 
+/// `O`: one circuit, the one under the cursor. What is proposed first is what its row is not.
+pub(super) fn force(model: &mut Model) -> Vec<Effect> {
+    let found = match circuit_here(model) {
+        Some(row) => {
+            let to = if row.forced.is_none() { Some(Forced::Open) } else { None };
+            Ok((Wish::Force(operation(row), to), "this circuit, on every worker".to_owned()))
+        }
+        None => Err("there is no circuit"),
+    };
+    open(model, ActionKind::Force, found, false)
+}
+
+/// `P`: the operation of the row, or everything that goes forward; what is paused goes on.
+pub(super) fn pause(model: &mut Model) -> Vec<Effect> {
+    let (found, paused) = match model.place() {
+        Place::Circuits => match circuit_here(model) {
+            Some(row) => (Some((operation(row), "this operation, on every worker")), row.paused.is_some()),
+            None => (None, false),
+        },
+        _ => {
+            let pauses = model.board().map(|board| board.pauses.as_slice()).unwrap_or_default();
+            let held = pauses.iter().find(|pause| pause.operation.as_str() == WORKFLOW);
+            let target = Target { id: WORKFLOW.into(), seen: held.map(|pause| pause.version) };
+            (Some((target, "every onboarding, on every worker")), held.is_some())
+        }
+    };
+    let kind = if paused { ActionKind::Unpause } else { ActionKind::Pause };
+    let found = match found {
+        Some((target, scope)) if paused => Ok((Wish::Unpause(target), scope.to_owned())),
+        Some((target, scope)) => Ok((Wish::Pause(target), scope.to_owned())),
+        None => Err("there is no operation"),
+    };
+    // All onboardings are meant, whatever row is under the cursor and even if there is none.
+    open_at(model, kind, found, false, model.place() == Place::Circuits)
+}
+
+fn circuit_here(model: &Model) -> Option<&CircuitRow> {
+    let cursor = model.list().cursor.as_deref()?;
+    model.board()?.circuits.iter().find(|row| row.operation.as_str() == cursor)
+}
+
+fn operation(row: &CircuitRow) -> Target<OperationName> {
+    Target { id: row.operation.as_str().into(), seen: Some(row.version) }
+}
+
 fn open(
     model: &mut Model,
     kind: ActionKind,
     found: Result<(Wish, String), &str>,
     irreversible: bool,
 ) -> Vec<Effect> {
+    let of_a_row = model.pages.is_empty() && model.place() != Place::Pulse;
+    open_at(model, kind, found, irreversible, of_a_row)
+}
+
+fn open_at(
+    model: &mut Model,
+    kind: ActionKind,
+    found: Result<(Wish, String), &str>,
+    irreversible: bool,
+    of_a_row: bool,
+) -> Vec<Effect> {
     if let Some(why) = model.stale() {
         model.say(Tone::Bad, format!("not on a stale picture: {why}"));
         return Vec::new();
     }
-    let is_list = model.pages.is_empty() && model.place() != Place::Pulse;
-    if model.is_frozen_elsewhere() || is_list && model.list().marks.is_empty() && model.selected().is_none() {
+    if model.is_frozen_elsewhere() || of_a_row && model.list().marks.is_empty() && model.selected().is_none()
+    {
         nothing_selected(model);
         return Vec::new();
     }

@@ -33,7 +33,8 @@ pub(super) fn command(model: &mut Model) -> Vec<Effect> {
         Some(Detail::Letter(id)) => format!("redrive letters show {}", operand(&id.0)),
         None => {
             let mut text = match (model.view, &model.letters_by) {
-                (View::Pulse | View::Circuits, _) => "redrive status".to_owned(),
+                (View::Pulse, _) => "redrive status".to_owned(),
+                (View::Circuits, _) => "redrive circuits list".to_owned(),
                 (View::Onboardings, _) => "redrive onboardings list".to_owned(),
                 (View::Keys, _) => "redrive keys list".to_owned(),
                 (View::Letters, LettersBy::Group(group)) => {

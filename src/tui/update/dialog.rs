@@ -3,7 +3,7 @@
 use crate::{
     engine::command::{Asker, Command, Elsewhere, Refusal, Submission},
     tui::{
-        dialog::{Dialog, Focus, Need, Stage},
+        dialog::{CHOICES, Dialog, Focus, Need, Stage},
         layout,
         model::{Model, Pending, Tone},
         msg::{Effect, Key, Previewed, Ticket, Wish},
@@ -51,11 +51,14 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
         (Key::Tab, _) => turn(dialog, 1),
         (Key::BackTab, _) => turn(dialog, dialog.order().len() - 1),
         (Key::Enter, Focus::Cancel) => return close(model),
-        (Key::Enter, Focus::Typed | Focus::Reason) => turn(dialog, 1),
+        (Key::Enter, Focus::Typed | Focus::Reason | Focus::Limit) => turn(dialog, 1),
         (Key::Enter, Focus::Confirm) => return confirm(model),
         (key, Focus::Reason) => edit(&mut dialog.reason, key),
+        (key, Focus::Limit) => edit(&mut dialog.limit, key),
         (key, Focus::Typed) => edit(&mut dialog.typed, key),
         (Key::Char('y'), _) if dialog.need() == Some(Need::Yes) => return confirm(model),
+        (Key::Right, _) => return choose(model, 1),
+        (Key::Left, _) => return choose(model, CHOICES.len() - 1),
         (Key::Char('j') | Key::Down, _) => scroll(dialog, size, 1),
         (Key::Char('k') | Key::Up, _) => scroll(dialog, size, -1),
         (Key::PageDown | Key::Ctrl('d'), _) => scroll(dialog, size, 8),
@@ -65,6 +68,22 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
             dialog.complaint = Some("nothing is typed into a button: Tab moves to the fields".to_owned());
         }
         _ => {}
+    }
+    Vec::new()
+}
+
+/// Another of the states a circuit can be forced to: shown anew, because something else would happen.
+fn choose(model: &mut Model, by: usize) -> Vec<Effect> {
+    let ticket = model.ticket();
+    let Some(dialog) = model.dialog.as_mut() else { return Vec::new() };
+    if let (Wish::Force(_, to), false) = (&mut dialog.wish, matches!(dialog.stage, Stage::Lost(..))) {
+        let at = CHOICES.iter().position(|choice| choice == to).unwrap_or_default();
+        *to = CHOICES[(at + by) % CHOICES.len()];
+        dialog.ticket = ticket;
+        dialog.stage = Stage::Reading;
+        dialog.focus = Focus::Cancel;
+        dialog.top = 0;
+        return vec![Effect::Preview(ticket, dialog.wish.clone())];
     }
     Vec::new()
 }
@@ -110,6 +129,14 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
         dialog.complaint = Some(format!("not yet: {wanted} has to be typed first"));
         return Vec::new();
     }
+    let limit = match dialog.has_limit().then(|| dialog.seconds()).transpose() {
+        Ok(limit) => limit.flatten(),
+        Err(why) => {
+            dialog.focus = Focus::Limit;
+            dialog.complaint = Some(why);
+            return Vec::new();
+        }
+    };
     let reason = Some(dialog.reason.value().trim().to_owned()).filter(|reason| !reason.is_empty());
     if dialog.needs_reason() && reason.is_none() {
         dialog.focus = Focus::Reason;
@@ -128,7 +155,7 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
         action: action.clone(),
         asker: Asker::Operator(model.setting.operator.clone()),
         reason,
-        command: command.clone(),
+        command: command.clone().within(limit),
     };
     send(model, submission)
 }
@@ -143,6 +170,10 @@ fn send(model: &mut Model, submission: Submission) -> Vec<Effect> {
         (Command::RollBack { onboarding, .. }, None) => vec![onboarding.id.0.clone()],
         (Command::Replay { letters, .. }, None) => letters.iter().map(|t| t.id.0.clone()).collect(),
         (Command::Release { keys }, None) => keys.iter().map(|t| t.id.0.clone()).collect(),
+        (Command::Force { circuit: target, .. }, None)
+        | (Command::Pause { operation: target, .. } | Command::Unpause { operation: target }, None) => {
+            vec![target.id.0.clone()]
+        }
         (Command::Trigger { .. }, None) => Vec::new(),
     };
     for id in ids {

@@ -90,6 +90,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
     let input = match (&mut model.entry, model.dialog.as_mut()) {
         (Entry::Filter(input, _) | Entry::Command(input, _), _) => input,
         (Entry::None, Some(dialog)) if dialog.focus == Focus::Reason => &mut dialog.reason,
+        (Entry::None, Some(dialog)) if dialog.focus == Focus::Limit => &mut dialog.limit,
         _ => return,
     };
     for c in text.trim().chars().take(MAX_CHARS) {

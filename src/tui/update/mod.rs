@@ -146,6 +146,8 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Resume => return action::resume(model),
         Action::RollBack => return action::roll_back(model),
         Action::Release => return action::release(model),
+        Action::Force => return action::force(model),
+        Action::Pause => return action::pause(model),
     }
     Vec::new()
 }
@@ -168,6 +170,10 @@ fn nothing_here(action: Action, label: &str) -> String {
         }
         Action::Group => "no groups here: 4 Letters has some".to_owned(),
         Action::Release => "no key to release here: 3 Keys has them".to_owned(),
+        Action::Force => "no circuit to force here: 5 Circuits has them".to_owned(),
+        Action::Pause => {
+            "nothing to pause here: 5 Circuits has operations, 1 Pulse pauses all onboardings".to_owned()
+        }
         Action::CopyId => "no id to copy here: the lists are 2 to 6".to_owned(),
         _ => format!("{label} has nothing to act on here"),
     }

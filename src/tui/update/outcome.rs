@@ -77,6 +77,14 @@ fn sentence(receipt: &Receipt) -> String {
             format!("replay of {} {} begun", number(applied as i64), plural(applied, "letter"))
         }
         ActionKind::Release => format!("{} {} released", number(applied as i64), plural(applied, "key")),
+        ActionKind::Force | ActionKind::Pause | ActionKind::Unpause => {
+            let id = receipt.outcomes.first().map(|outcome| shown(&outcome.id)).unwrap_or_default();
+            match receipt.kind {
+                ActionKind::Force => format!("circuit {id} decided: every worker obeys within a second"),
+                ActionKind::Pause => format!("{id} paused: every worker obeys within a second"),
+                _ => format!("{id} goes on: what it held back comes back at a pace"),
+            }
+        }
     };
     let mut text =
         if receipt.repeated { format!("{did}: applied before, nothing was repeated") } else { did };
@@ -105,5 +113,8 @@ fn noun(kind: ActionKind) -> &'static str {
         ActionKind::RollBack => "roll-back",
         ActionKind::Replay => "replay",
         ActionKind::Release => "release",
+        ActionKind::Force => "force",
+        ActionKind::Pause => "pause",
+        ActionKind::Unpause => "unpause",
     }
 }

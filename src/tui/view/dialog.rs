@@ -25,11 +25,14 @@ use ratatui::{
 use tui_input::Input;
 
 use super::{bottom::skip_columns, frame};
-use crate::tui::{
-    dialog::{Dialog, DialogLine, Focus, LineTone, Need, Stage},
-    layout,
-    model::Model,
-    widget::text::{draw_lines, piece, plural, width, wrap},
+use crate::{
+    domain::circuit::Forced,
+    tui::{
+        dialog::{CHOICES, Dialog, DialogLine, Focus, LineTone, Need, Stage, choice_word},
+        layout,
+        model::Model,
+        widget::text::{draw_lines, piece, plural, width, wrap},
+    },
 };
 
 const CANCEL: &str = "[ Cancel ]";
@@ -59,6 +62,7 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) {
         0 => Line::default(),
         below => piece(format!("{below} more {} below: j k scroll", plural(below, "line")), model.look.dim()),
     });
+    lines.extend(dialog.choice().map(|chosen| choice(model, chosen)));
     let mut cursor = None;
     let mut field = |name: &str, input: &Input, focus: bool, lines: &mut Vec<Line<'static>>| {
         let room = columns.saturating_sub(width(name) + 1);
@@ -75,6 +79,10 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) {
     if let Some(wanted) = dialog.to_type() {
         let name = format!("type {wanted} to confirm:");
         field(&name, &dialog.typed, dialog.focus == Focus::Typed, &mut lines);
+    }
+    if dialog.has_limit() {
+        let name = "for how long, empty until taken back:";
+        field(name, &dialog.limit, dialog.focus == Focus::Limit, &mut lines);
     }
     if dialog.need().is_some() {
         let name = if dialog.needs_reason() { "reason, needed here:" } else { "reason, for the audit:" };
@@ -99,6 +107,21 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) {
     ));
 }
 
+/// `circuit: [open]  closed  disabled  auto`.
+fn choice(model: &Model, chosen: Option<Forced>) -> Line<'static> {
+    let mut line = Line::from(Span::styled("circuit: ", model.look.dim()));
+    for to in CHOICES {
+        let (word, style) = match to == chosen {
+            true => (format!("[{}]", choice_word(to)), model.look.chosen()),
+            false => (format!(" {} ", choice_word(to)), model.look.base()),
+        };
+        line.spans.push(Span::styled(word, style));
+        line.spans.push(Span::raw(" "));
+    }
+    line.spans.push(Span::styled(" ← → choose", model.look.dim()));
+    line
+}
+
 fn buttons(model: &Model, dialog: &Dialog, columns: usize) -> Line<'static> {
     let style = |focus| if dialog.focus == focus { model.look.chosen() } else { Style::new() };
     let mut line = Line::from(Span::styled(CANCEL, style(Focus::Cancel)));
@@ -107,7 +130,7 @@ fn buttons(model: &Model, dialog: &Dialog, columns: usize) -> Line<'static> {
         line.spans.push(Span::styled(format!("[ {} ]", dialog.verb()), style(Focus::Confirm)));
     }
     let hint = match (&dialog.stage, dialog.need()) {
-        (Stage::Ready(_), Some(_)) if matches!(dialog.focus, Focus::Typed | Focus::Reason) => {
+        (Stage::Ready(_), Some(_)) if matches!(dialog.focus, Focus::Typed | Focus::Reason | Focus::Limit) => {
             " Enter next · Esc leaves"
         }
         (Stage::Ready(_), Some(Need::Yes)) => "  y confirms · Tab moves · Esc leaves",

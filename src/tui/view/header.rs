@@ -6,9 +6,12 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use crate::tui::{
-    model::{Model, View},
-    widget::text::{draw_lines, fit, span, width},
+use crate::{
+    domain::onboarding::WORKFLOW,
+    tui::{
+        model::{Model, View},
+        widget::text::{draw_lines, fit, span, width},
+    },
 };
 
 /// What this is, how old it is, who works, who answers, what may be done, how late it is.
@@ -27,6 +30,11 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
         let alive = board.workers.iter().filter(|worker| worker.alive).count();
         let style = if alive == 0 { look.bad() } else { look.base() };
         facts.push((Span::styled(format!("workers {alive}"), style), alive == 0));
+    }
+    if let Some(board) = model.board()
+        && board.pauses.iter().any(|pause| pause.operation.as_str() == WORKFLOW)
+    {
+        facts.push((Span::styled("onboardings paused", look.warn()), true));
     }
     if let Some(signals) = model.snapshot.as_ref().and_then(|snapshot| snapshot.signals.as_ref()) {
         let well = signals.targets.iter().filter(|target| target.error.is_none()).count();

@@ -17,7 +17,7 @@ use crate::{
     },
     engine::{
         command::LastAction,
-        reader::{CircuitRow, KeyRow, LetterRow, OnboardingRow},
+        reader::{CircuitRow, Decision, KeyRow, LetterRow, OnboardingRow},
     },
     metrics::signals::{KeySignal, VerdictKind},
     tui::{
@@ -155,8 +155,11 @@ pub(super) fn letter(row: &LetterRow, model: &Model) -> (String, Style) {
     }
 }
 
-/// What a circuit lets through: what was forced wins over what was computed.
+/// What a circuit lets through: what was decided wins over what was computed.
 pub(super) fn circuit(row: &CircuitRow, look: Look) -> (&'static str, Style) {
+    if row.paused.is_some() {
+        return ("paused", look.warn());
+    }
     match (row.forced, row.state) {
         (Some(Forced::Open), _) => ("forced OPEN", look.bad()),
         (Some(Forced::Closed), _) => ("forced closed", look.warn()),
@@ -167,9 +170,28 @@ pub(super) fn circuit(row: &CircuitRow, look: Look) -> (&'static str, Style) {
     }
 }
 
+/// What operators decided about an operation, in words; `None`: nothing.
+pub(super) fn decided(row: &CircuitRow) -> Option<String> {
+    let forced = row.forced.map(|forced| forced.as_str().replace('_', " "));
+    let paused = row.paused.as_ref().map(|_| "paused".to_owned());
+    [paused, forced].into_iter().flatten().reduce(|a, b| format!("{a}, {b}"))
+}
+
+/// `by ana for 8 m more: GitHub asked us to`.
+pub(super) fn decision(decision: &Decision, model: &Model) -> String {
+    let left = decision.until.map(|until| until - model.database_now());
+    let until = match left {
+        None => "until it is taken back".to_owned(),
+        Some(left) if left.num_milliseconds() > 0 => format!("for {} more", whole_span(left)),
+        Some(_) => "and over by now".to_owned(),
+    };
+    let why = decision.reason.as_ref().map(|why| format!(": {}", masked(why))).unwrap_or_default();
+    format!("by {}, {until}{why}", decision.operator)
+}
+
 /// When a circuit probes next.
 pub(super) fn probe(row: &CircuitRow, model: &Model) -> Option<String> {
-    if row.state != CircuitState::Open || row.forced.is_some() {
+    if row.state != CircuitState::Open || row.forced.is_some() || row.paused.is_some() {
         return None;
     }
     let left = row.probe_at? - model.database_now();
@@ -209,6 +231,9 @@ pub(super) fn last_action(last: Option<&LastAction>, model: &Model) -> String {
             ActionKind::RollBack => "rolled back",
             ActionKind::Replay => "replayed",
             ActionKind::Release => "released",
+            ActionKind::Force => "forced",
+            ActionKind::Pause => "paused",
+            ActionKind::Unpause => "let go",
         };
         format!("{did} by {}, {} ago", id(&last.operator), span(model.database_now() - last.at))
     })
@@ -229,6 +254,9 @@ pub(super) fn wish(kind: ActionKind) -> &'static str {
         ActionKind::RollBack => "roll back",
         ActionKind::Replay => "replay",
         ActionKind::Release => "release",
+        ActionKind::Force => "force",
+        ActionKind::Pause => "pause",
+        ActionKind::Unpause => "unpause",
     }
 }
 

@@ -17,8 +17,10 @@ use redrive::{
     },
     engine::{
         Access, Engine,
+        backlog::Backlog,
         call::{Calls, StepCalls},
         command::{Asker, Command, Elsewhere, Receipt, Refusal, Submission, Target},
+        policies::Policies,
         reader::{Detail, OnboardingPage, Page, Query},
         store::{Compensation, Intent, Opening, StepDone, Store},
         worker::Worker,
@@ -180,12 +182,13 @@ pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) script: Arc<Script>,
     store: Arc<dyn Store>,
-    circuit: CircuitPolicy,
+    policies: Policies,
     config: config::Engine,
 }
 
 /// A worker that a story can stop gently or kill.
 pub(crate) struct Hand {
+    pub(crate) backlog: Arc<Backlog>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -220,13 +223,14 @@ impl World {
         let opened = store::open(url, OpenOptions::default()).await.expect("the database opens");
         let engine = Engine::new(Arc::clone(&opened.store), opened.reader, Access::ReadWrite);
         // Circuits stay out of the way unless a story is about them.
-        let circuit = CircuitPolicy { minimum_calls: 1_000, ..CircuitPolicy::default() };
-        Self { engine, script: Arc::new(script), store: opened.store, circuit, config }
+        let mut policies = Policies::default();
+        policies.otherwise.circuit.minimum_calls = 1_000;
+        Self { engine, script: Arc::new(script), store: opened.store, policies, config }
     }
 
     /// The same world, whose circuits open after two failures and stay open for `open_for`.
     pub(crate) fn with_touchy_circuits(mut self, open_for: Duration) -> Self {
-        self.circuit = CircuitPolicy {
+        self.policies.otherwise.circuit = CircuitPolicy {
             window: Window::Calls(2),
             minimum_calls: 2,
             probes: 1,
@@ -236,10 +240,22 @@ impl World {
         self
     }
 
+    /// The same world, whose operations and states follow `change`d policies.
+    pub(crate) fn with_policies(mut self, change: impl FnOnce(&mut Policies)) -> Self {
+        change(&mut self.policies);
+        self
+    }
+
+    /// The same world, whose workers run one onboarding at a time.
+    pub(crate) fn one_at_a_time(mut self) -> Self {
+        self.config.concurrency = 1;
+        self
+    }
+
     /// A worker begins.
     #[expect(clippy::disallowed_methods, reason = "a story kills the task itself")]
     pub(crate) fn hire(&self, name: &str) -> Hand {
-        let calls = Calls::new(self.circuit, Arc::new(()));
+        let calls = Calls::new(self.policies.clone(), Arc::new(()));
         let workflow = Arc::new(Shared(Arc::clone(&self.script)));
         let worker = Worker::new(
             name.into(),
@@ -250,15 +266,21 @@ impl World {
             Random::seeded(7),
         );
         let shutdown = CancellationToken::new();
+        let backlog = worker.backlog();
         let task = tokio::spawn(Arc::new(worker).run(shutdown.clone()));
-        Hand { shutdown, task }
+        Hand { backlog, shutdown, task }
     }
 
     /// One onboarding is triggered.
     pub(crate) async fn trigger(&self) -> OnboardingId {
+        self.trigger_of("payments").await
+    }
+
+    /// The onboarding of a repository of this name is triggered.
+    pub(crate) async fn trigger_of(&self, name: &str) -> OnboardingId {
         let request = Request {
             tenant_id: "acme".to_owned(),
-            repo_url: "https://github.com/acme/payments".to_owned(),
+            repo_url: format!("https://github.com/acme/{name}"),
             workspace_id: None,
         };
         let receipt = self.submit("ana", Command::Trigger { request }).await.expect("a trigger is taken");
@@ -269,7 +291,7 @@ impl World {
         let submission = Submission {
             action: ActionId(redrive::clock::new_id()),
             asker: Asker::Operator(operator.to_owned()),
-            reason: None,
+            reason: Some("the story says so".to_owned()),
             command,
         };
         self.engine.submit(&submission).await

@@ -5,6 +5,7 @@ use std::time::Duration;
 use redrive::{
     domain::{
         attempt::{AttemptOutcome, CompensationStatus},
+        circuit::Forced,
         fault::Fault,
         id::LetterId,
         letter::{LetterOutcome, LetterReason, LetterStatus, ReplayOutcome},
@@ -12,11 +13,15 @@ use redrive::{
     },
     engine::{
         command::{Command, LeftOut, Pace, Refusal, Target},
+        policies::OperationPolicy,
         reader::{Detail, LetterPage, Page, Query},
+        workflow::{OnExhaustion, StepPolicy},
     },
+    resilience::backoff::{Backoff, Jitter},
 };
 
-use super::script::{Script, Turn, World};
+use super::script::{PATIENCE, Script, Turn, World};
+use crate::support::wait::eventually;
 
 fn transient() -> Turn {
     Turn::Fail(Fault::transient("503 from api.github"))
@@ -265,6 +270,133 @@ async fn a_read_only_engine_refuses_every_command(url: &str) {
     assert_eq!(world.page(&id).await.row.phase, Some(Phase::Queued));
 }
 
+const REGISTERING: &str = "story.registering";
+
+fn target(operation: &str) -> Target<redrive::domain::id::OperationName> {
+    Target { id: operation.into(), seen: None }
+}
+
+/// Waits until a worker has told of its circuit for `operation`.
+async fn reported(world: &World, operation: &str) {
+    eventually("the circuit is reported", PATIENCE, async || {
+        let board = world.engine.reader().read(&Query::default()).await.unwrap();
+        board.circuits.iter().any(|row| row.operation.as_str() == operation).then_some(())
+    })
+    .await;
+}
+
+async fn a_circuit_forced_open_is_obeyed_by_every_worker_and_let_go_again(url: &str) {
+    let world = World::open(url, Script::new()).await;
+    let first = world.trigger_of("first").await;
+    let (_one, _two) = (world.hire("one"), world.hire("two"));
+    world.until(&first, Phase::Completed).await;
+    reported(&world, REGISTERING).await;
+    let force = |to| Command::Force { circuit: target(REGISTERING), to, seconds: to.map(|_| 600) };
+    world.submit("ana", force(Some(Forced::Open))).await.expect("it is forced");
+    let forced = redrive::clock::instant();
+    eventually("a second has passed", PATIENCE, async || {
+        (redrive::clock::instant() - forced >= Duration::from_secs(1)).then_some(())
+    })
+    .await;
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        ids.push(world.trigger_of(&format!("held-{n}")).await);
+    }
+    for id in &ids {
+        let page = world.until(id, Phase::Parked).await;
+        let last = page.attempts.last().expect("an attempt");
+        assert_eq!((last.outcome, last.attempt), (Some(AttemptOutcome::Parked), 1));
+        let why = "circuit story.registering is forced open by ana: the story says so";
+        assert_eq!(last.reason.as_deref(), Some(why));
+        assert!(page.row.run_at.is_some_and(|due| due > page.row.created_at + Duration::from_secs(500)));
+    }
+    assert_eq!(world.script.log().iter().filter(|ran| *ran == "REGISTERING").count(), 1, "nobody called");
+    world.submit("ana", force(None)).await.expect("it is taken back");
+    for id in &ids {
+        let page = world.until(id, Phase::Completed).await;
+        let tried = page.attempts.iter().filter(|a| a.state.as_str() == "REGISTERING");
+        assert!(tried.map(|a| a.attempt).all(|attempt| attempt == 1), "no attempt was spent");
+    }
+}
+
+async fn a_paused_workflow_stands_still_until_it_is_let_go(url: &str) {
+    let world = World::open(url, Script::new()).await;
+    let _hand = world.hire("one");
+    let pause = Command::Pause { operation: target("onboarding"), seconds: None };
+    world.submit("ana", pause).await.expect("it is paused");
+    let held = world.trigger_of("held").await;
+    let undone = world.trigger_of("undone").await;
+    world.roll_back(&undone).await.expect("it rolls back");
+    world.until(&undone, Phase::RolledBack).await;
+    assert_eq!(world.page(&held).await.row.phase, Some(Phase::Queued));
+    assert_eq!(world.script.log(), Vec::<String>::new(), "nothing went forward meanwhile");
+    let unpause = Command::Unpause { operation: target("onboarding") };
+    world.submit("ana", unpause).await.expect("it goes on");
+    world.until(&held, Phase::Completed).await;
+}
+
+async fn beyond_its_places_an_operation_takes_no_more_and_nobody_pays_for_it(url: &str) {
+    let script = Script::new().then("REGISTERING", [Turn::Hold]);
+    let world = World::open(url, script).await.with_policies(|policies| {
+        let one = OperationPolicy { concurrency: Some(1), ..policies.otherwise.clone() };
+        policies.operations.insert(REGISTERING.to_owned(), one);
+    });
+    let first = world.trigger_of("first").await;
+    let _hand = world.hire("one");
+    world.until_run("REGISTERING", 1).await;
+    let second = world.trigger_of("second").await;
+    let page = world.until(&second, Phase::Parked).await;
+    let why = "1 call is under way at story.registering, as many as may be";
+    assert_eq!(page.attempts.last().and_then(|a| a.reason.as_deref()), Some(why));
+    assert_eq!(world.script.log().iter().filter(|ran| *ran == "REGISTERING").count(), 1);
+    world.script.go_on();
+    world.until(&first, Phase::Completed).await;
+    let page = world.until(&second, Phase::Completed).await;
+    let spent = page.attempts.iter().filter(|a| a.state.as_str() == "REGISTERING");
+    assert!(spent.map(|a| a.attempt).all(|attempt| attempt == 1), "no attempt was spent");
+}
+
+async fn a_worker_knows_how_far_it_is_behind(url: &str) {
+    let world = World::open(url, Script::new().then("REGISTERING", [Turn::Hold])).await.one_at_a_time();
+    let first = world.trigger_of("first").await;
+    let hand = world.hire("one");
+    world.until_run("REGISTERING", 1).await;
+    eventually("nobody waits", PATIENCE, async || hand.backlog.late().is_zero().then_some(())).await;
+    let second = world.trigger_of("second").await;
+    eventually("the second waits", PATIENCE, async || {
+        (hand.backlog.late() > Duration::from_millis(100)).then_some(())
+    })
+    .await;
+    world.script.go_on();
+    world.until(&first, Phase::Completed).await;
+    world.until(&second, Phase::Completed).await;
+    eventually("it has caught up", PATIENCE, async || hand.backlog.late().is_zero().then_some(())).await;
+}
+
+async fn a_states_configured_policy_takes_the_place_of_its_workflows(url: &str) {
+    let script = Script::new().then("REGISTERING", [transient()]);
+    let world = World::open(url, script).await.with_policies(|policies| {
+        let once = StepPolicy {
+            attempts: 1,
+            backoff: Backoff {
+                base: Duration::from_secs(1),
+                cap: Duration::from_secs(1),
+                jitter: Jitter::Full,
+            },
+            timeout: Duration::from_secs(5),
+            on_exhaustion: OnExhaustion::Fail,
+        };
+        policies.states.insert("REGISTERING".into(), once);
+    });
+    let id = world.trigger().await;
+    let _hand = world.hire("one");
+    let page = world.until(&id, Phase::Failed).await;
+    assert_eq!(
+        page.attempts.last().and_then(|a| a.reason.as_deref()),
+        Some("transient: this state has one attempt")
+    );
+}
+
 /// Each story on each database.
 macro_rules! stories {
     ($($story:ident),+ $(,)?) => {
@@ -301,4 +433,9 @@ stories! {
     a_stopping_worker_finishes_its_step_and_hands_the_rest_back,
     a_replay_closes_its_letter_and_a_second_failure_writes_a_new_one,
     a_read_only_engine_refuses_every_command,
+    a_circuit_forced_open_is_obeyed_by_every_worker_and_let_go_again,
+    a_paused_workflow_stands_still_until_it_is_let_go,
+    beyond_its_places_an_operation_takes_no_more_and_nobody_pays_for_it,
+    a_worker_knows_how_far_it_is_behind,
+    a_states_configured_policy_takes_the_place_of_its_workflows,
 }

@@ -16,7 +16,7 @@ use redrive::{
 };
 use tokio::task::JoinSet;
 
-use crate::support::stores::{LEASE, TestStore, done, request, submission};
+use crate::support::stores::{LEASE, TestStore, done, parked, request, submission};
 
 laws!(
     resuming_goes_on_where_it_failed_with_fresh_attempts,
@@ -225,7 +225,7 @@ async fn a_wish_is_obeyed_at_the_holders_next_record(store: TestStore) {
     let outcomes = [
         StepOutcome::Advanced { done: done(), next: "VALIDATING".into(), opens: Some(Default::default()) },
         StepOutcome::Retry { fault: Fault::transient("503"), delay: LEASE, reason: "transient".into() },
-        StepOutcome::Parked { operation: "github.tree".into(), delay: LEASE },
+        parked("github.tree", LEASE),
         StepOutcome::HandedBack,
     ];
     for (n, outcome) in outcomes.into_iter().enumerate() {

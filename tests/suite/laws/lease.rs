@@ -2,13 +2,14 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use chrono::TimeDelta;
 use redrive::{
     domain::id::{LeaseId, WorkerId},
     engine::store::{Conflict, Lease, Opening, Recorded, StepOutcome},
 };
 use tokio::task::JoinSet;
 
-use crate::support::stores::{LEASE, TestStore, advanced, done};
+use crate::support::stores::{LEASE, TestStore, advanced, done, parked};
 
 laws!(
     eight_claimers_share_no_work,
@@ -73,7 +74,7 @@ async fn a_late_holder_is_fenced_and_writes_nothing(store: TestStore) {
         advanced("VALIDATING", Opening::default()),
         StepOutcome::Completed { done: done() },
         StepOutcome::HandedBack,
-        StepOutcome::Parked { operation: "github.tree".into(), delay: LEASE },
+        parked("github.tree", LEASE),
     ];
     for outcome in outcomes {
         assert_eq!(store.record(&late, outcome).await, Err(Conflict::Fenced));
@@ -176,9 +177,11 @@ async fn next_due_is_the_earliest_of_all(store: TestStore) {
     let due = || async { store.opened.store.next_due().await.expect("it answers") };
     assert_eq!(due().await, None);
     store.trigger("ledger").await;
-    assert_eq!(due().await, Some(Duration::ZERO));
+    assert_eq!(due().await, Some(TimeDelta::zero()));
+    store.time.advance(Duration::from_secs(3));
+    assert_eq!(due().await, Some(TimeDelta::seconds(-3)), "for so long it has waited");
     let claimed = store.claim_one().await;
-    assert_eq!(due().await, Some(LEASE), "then it could be taken over");
+    assert_eq!(due().await, TimeDelta::from_std(LEASE).ok(), "then it could be taken over");
     let delay = Duration::from_secs(7);
     let outcome = StepOutcome::Retry {
         fault: redrive::domain::fault::Fault::transient("503"),
@@ -186,7 +189,7 @@ async fn next_due_is_the_earliest_of_all(store: TestStore) {
         reason: "transient".to_owned(),
     };
     store.record(&claimed, outcome).await.expect("it records");
-    assert_eq!(due().await, Some(delay));
+    assert_eq!(due().await, TimeDelta::from_std(delay).ok());
 }
 
 async fn waiting_ends_when_another_connection_brings_work(store: TestStore) {

@@ -57,6 +57,7 @@ mod lock;
 mod redis;
 mod release;
 mod replay;
+mod steering;
 mod step;
 mod transaction;
 mod trigger;

@@ -12,7 +12,7 @@ use redrive::{
 };
 use serde_json::json;
 
-use crate::support::stores::{LEASE, TestStore, advanced, done, noon};
+use crate::support::stores::{LEASE, TestStore, advanced, done, noon, parked};
 
 laws!(
     one_commit_records_a_state_and_opens_the_next,
@@ -159,8 +159,8 @@ async fn a_retry_waits_and_counts(store: TestStore) {
 async fn parking_and_handing_back_spend_no_attempt(store: TestStore) {
     let id = store.trigger("ledger").await;
     let claimed = store.claim_one().await;
-    let parked = StepOutcome::Parked { operation: "github.tree".into(), delay: Duration::from_secs(5) };
-    assert_eq!(store.record(&claimed, parked).await, Ok(Recorded::Released));
+    let waits = parked("github.tree", Duration::from_secs(5));
+    assert_eq!(store.record(&claimed, waits).await, Ok(Recorded::Released));
     let board = store.board(Query::default()).await;
     assert_eq!((board.counts.parked.0, board.counts.in_progress.0), (1, 0));
     let row = store.page(&id).await.row;

@@ -37,6 +37,8 @@ fn busy() -> Metrics {
     metrics.letter_written(HOOK, LetterReason::Exhausted);
     metrics.state_ended("CONFIGURING_SYNC", second);
     metrics.lease_lost();
+    metrics.late(second);
+    metrics.shed();
     metrics.replay_item_ended(ReplayOutcome::Succeeded);
     metrics
         .gauges(&Gauges { onboardings: vec![(Status::Failed, 12)], letters: vec![(LetterStatus::Open, 37)] });
@@ -75,6 +77,8 @@ fn every_metric_of_the_table_comes_out_under_its_name_with_its_type_and_labels()
         ("redrive_onboardings", Kind::Gauge, &["status"]),
         ("redrive_state_seconds_count", Kind::Histogram, &["state"]),
         ("redrive_lease_lost_total", Kind::Counter, &[]),
+        ("redrive_work_late_seconds", Kind::Gauge, &[]),
+        ("redrive_intake_shed_total", Kind::Counter, &[]),
         ("redrive_replay_items_total", Kind::Counter, &["outcome"]),
     ] {
         let sample = read.samples.iter().find(|sample| sample.name == name);

@@ -1,10 +1,11 @@
 //! A store of each dialect for a test: a fresh database, a bound time, and SQL by hand as other services write it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use redrive::{
     domain::{
+        circuit::CircuitState,
         fault::Fault,
         id::{OnboardingId, WorkerId},
         letter::LetterReason,
@@ -13,7 +14,7 @@ use redrive::{
     engine::{
         command::{Asker, Command, Elsewhere, Receipt, Refusal, Submission, Target},
         reader::{Board, Detail, OnboardingPage, Page, Query},
-        store::{Claimed, Conflict, Opening, Recorded, StepDone, StepOutcome, StepRecord},
+        store::{CircuitReport, Claimed, Conflict, Opening, Recorded, StepDone, StepOutcome, StepRecord},
     },
     store::{BoundTime, OpenOptions, Opened, migrate, open},
 };
@@ -249,6 +250,31 @@ pub(crate) fn submission(command: Command) -> Submission {
         reason: Some("the outage is over".to_owned()),
         command,
     }
+}
+
+/// A circuit as a worker reports it that sees nothing wrong.
+pub(crate) fn report(operation: &str) -> CircuitReport {
+    CircuitReport {
+        operation: operation.to_owned(),
+        state: CircuitState::Closed,
+        failure_rate: Some(0.0),
+        opens_at: 0.5,
+        slow_rate: None,
+        slow_opens_at: None,
+        calls: 20,
+        probe_in: None,
+        budget_left: 1.0,
+        first_tries: 20,
+        retries: 0,
+        in_flight: None,
+        denied: BTreeMap::new(),
+    }
+}
+
+/// The call was not admitted: it waits for `operation`.
+pub(crate) fn parked(operation: &str, delay: Duration) -> StepOutcome {
+    let reason = format!("circuit {operation} is open");
+    StepOutcome::Parked { operation: operation.to_owned(), reason, delay, held: false }
 }
 
 /// The state is done and the next one opens under the same lease.

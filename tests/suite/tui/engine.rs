@@ -17,7 +17,7 @@ use redrive::{
         plan::{OnboardingStanding, Standing},
         reader::{Board, Query, Reader},
         store::{
-            Claimed, Conflict, ForcedCircuit, Gauges, Heartbeat, Lease, Opening, Recorded, StepRecord, Store,
+            Claimed, Conflict, Gauges, Heartbeat, Lease, Opening, Recorded, Steering, StepRecord, Store,
             StoreError,
         },
     },
@@ -126,7 +126,11 @@ impl Store for Fake {
         unreachable!("a dashboard holds nothing")
     }
 
-    async fn beat(&self, _: &Heartbeat) -> Result<Vec<ForcedCircuit>, StoreError> {
+    async fn beat(&self, _: &Heartbeat) -> Result<(), StoreError> {
+        unreachable!("a dashboard is no worker")
+    }
+
+    async fn steering(&self) -> Result<Vec<Steering>, StoreError> {
         unreachable!("a dashboard is no worker")
     }
 
@@ -134,7 +138,7 @@ impl Store for Fake {
         unreachable!("a dashboard is no worker")
     }
 
-    async fn next_due(&self) -> Result<Option<Duration>, StoreError> {
+    async fn next_due(&self) -> Result<Option<chrono::TimeDelta>, StoreError> {
         unreachable!("a dashboard is no worker")
     }
 

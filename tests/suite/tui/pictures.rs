@@ -3,7 +3,8 @@
 use redrive::engine::Access;
 
 use redrive::{
-    engine::command::Elsewhere,
+    domain::circuit::Forced,
+    engine::command::{Elsewhere, LeftOut},
     tui::msg::{Effect, Msg, Previewed},
 };
 
@@ -68,6 +69,11 @@ fn letters_by_error() {
 #[test]
 fn circuits() {
     check_all("circuits", "5");
+    check_huge("circuits", worlds::storm(), "5");
+    let mut paused = World { name: "paused", ..worlds::storm() };
+    super::steering::paused(&mut paused);
+    check("circuits", paused.clone(), "5");
+    check("pulse", paused, "1");
 }
 
 #[test]
@@ -141,6 +147,9 @@ fn dialogs() {
     dialog("replay", "4 R", &plans::replay(412, 41), "Tab Enter");
     let live = plans::release(vec![("github.create_hook/on-0002:hook", super::release::live())]);
     dialog("release", "3 j j L", &live, "y");
+    let force = plans::force("github.create_hook", Some(Forced::Open), Some(LeftOut::Unreasoned));
+    dialog("force", "5 O", &force, "");
+    dialog("pause", "1 P", &plans::pause("onboarding", Some(LeftOut::Unreasoned)), "y");
     dialog("roll-back", "2 B", &plans::roll_back("on-0000"), "");
     dialog(
         "take-over",

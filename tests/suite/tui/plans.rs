@@ -1,7 +1,9 @@
 //! Previews and receipts as the engine would give them, for stories.
 
 use redrive::{
-    domain::{action::ActionKind, attempt::CompensationStatus, onboarding::State, text::SafeText},
+    domain::{
+        action::ActionKind, attempt::CompensationStatus, circuit::Forced, onboarding::State, text::SafeText,
+    },
     engine::{
         command::{Command, Elsewhere, LastAction, LeftOut, Pace, Reasoned, Receipt, Target, TargetOutcome},
         plan::{CompensationStanding, Plan, PlanLine, PlannedUndo, WillUndo},
@@ -119,6 +121,41 @@ pub(crate) fn release(keys: Vec<(&str, Option<LeftOut>)>) -> Previewed {
                 "the next request under a released key runs the work again, whatever its holder has done by then",
             )],
         },
+    }
+}
+
+/// A circuit forced.
+pub(crate) fn force(operation: &str, to: Option<Forced>, left_out: Option<LeftOut>) -> Previewed {
+    let circuit = Target { id: operation.into(), seen: Some(3) };
+    let command = Command::Force { circuit, to, seconds: to.map(|_| 1) };
+    steer(operation, command, left_out)
+}
+
+/// An operation held back.
+pub(crate) fn pause(operation: &str, left_out: Option<LeftOut>) -> Previewed {
+    let operation_ = Target { id: operation.into(), seen: Some(3) };
+    steer(operation, Command::Pause { operation: operation_, seconds: Some(1) }, left_out)
+}
+
+/// An operation let go.
+pub(crate) fn unpause(operation: &str) -> Previewed {
+    let target = Target { id: operation.into(), seen: Some(3) };
+    steer(operation, Command::Unpause { operation: target }, None)
+}
+
+fn steer(operation: &str, command: Command, left_out: Option<LeftOut>) -> Previewed {
+    Previewed {
+        action: "ac-new".into(),
+        plan: Plan {
+            kind: command.kind(),
+            lines: vec![PlanLine { id: operation.to_owned(), label: SafeText::new(operation), left_out }],
+            undo: Vec::new(),
+            warnings: vec![
+                SafeText::new("no call is made: what needs one is parked and spends no attempt"),
+                SafeText::new("38 onboardings wait for it already"),
+            ],
+        },
+        command,
     }
 }
 

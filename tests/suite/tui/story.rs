@@ -182,6 +182,8 @@ fn key(word: &str) -> Key {
         "PgUp" => Key::PageUp,
         "Up" => Key::Up,
         "Down" => Key::Down,
+        "Left" => Key::Left,
+        "Right" => Key::Right,
         "Backspace" => Key::Backspace,
         _ => match word.strip_prefix("Ctrl+") {
             Some(letter) => Key::Ctrl(letter.chars().next().expect("a letter after Ctrl+")),

@@ -1,6 +1,6 @@
 //! Whole worlds for the screen: what a poll would hand over, built by hand, always at the same instant.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use redrive::{
@@ -16,11 +16,12 @@ use redrive::{
     },
     engine::{
         command::LastAction,
+        observer::Denial,
         plan::CompensationStanding,
         reader::{
-            AttemptRow, AuditRow, Board, CircuitRow, Count, Counts, Detail, KeyPage, KeyRow, LetterGroup,
-            LetterPage, LetterRow, List, OnboardingPage, OnboardingRow, Page, Query, ReplayItemRow, Rows,
-            WorkerRow,
+            AttemptRow, AuditRow, Board, CircuitReportRow, CircuitRow, Count, Counts, Decision, Detail,
+            KeyPage, KeyRow, LetterGroup, LetterPage, LetterRow, List, OnboardingPage, OnboardingRow, Page,
+            Query, ReplayItemRow, Rows, WorkerRow,
         },
     },
     metrics::signals::{
@@ -376,12 +377,51 @@ fn circuit(operation: &str, state: CircuitState, rate: Option<f64>, holds: i64) 
         operation: safe(operation),
         state,
         forced: None,
+        forced_by: None,
+        paused: None,
         instances: (2, 2),
         failure_rate: rate,
+        opens_at: Some(0.5),
         calls: 40,
         probe_at: (state == CircuitState::Open).then(|| noon() + TimeDelta::seconds(12)),
         holds: Count(holds),
+        budget_left: Some(if holds > 0 { 0.04 } else { 1.0 }),
+        denied: match holds {
+            0 => BTreeMap::new(),
+            _ => BTreeMap::from([(Denial::Budget, 31), (Denial::Circuit, 1_204)]),
+        },
         reported_at: before(1),
+        version: 3,
+        last_action: None,
+        reports: ["worker-a", "worker-b"].map(|worker| report(worker, state, rate)).to_vec(),
+    }
+}
+
+/// The circuit as one worker computed it.
+pub(crate) fn report(worker: &str, state: CircuitState, rate: Option<f64>) -> CircuitReportRow {
+    CircuitReportRow {
+        worker: worker.into(),
+        state,
+        failure_rate: rate,
+        slow_rate: None,
+        slow_opens_at: None,
+        calls: 20,
+        probe_at: (state == CircuitState::Open).then(|| noon() + TimeDelta::seconds(12)),
+        budget_left: Some(1.0),
+        first_tries: 40,
+        retries: 3,
+        in_flight: None,
+        reported_at: before(1),
+    }
+}
+
+/// What an operator decided ten minutes ago, for half an hour.
+pub(crate) fn decision(operator: &str, reason: &str) -> Decision {
+    Decision {
+        until: Some(noon() + TimeDelta::minutes(20)),
+        operator: safe(operator),
+        at: before(600),
+        reason: Some(safe(reason)),
     }
 }
 
@@ -490,6 +530,7 @@ fn board(counts: Counts) -> Board {
         counts,
         workers: Vec::new(),
         circuits: Vec::new(),
+        pauses: Vec::new(),
         letter_groups: Vec::new(),
         replays: Vec::new(),
         rows: Rows::None,

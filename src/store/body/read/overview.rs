@@ -1,6 +1,6 @@
-//! The overview: capped counts, workers, circuits, groups of letters, replays. Nothing here costs more as tables grow.
+//! The overview: capped counts, workers, groups of letters, replays. Nothing here costs more as tables grow.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use sqlx::query;
 
@@ -10,11 +10,7 @@ use super::super::{
     standing::ALIVE,
 };
 use crate::{
-    domain::{
-        circuit::{CircuitState, Forced},
-        text::SafeText,
-    },
-    engine::reader::{CircuitRow, Count, Counts, LetterGroup, Query, ReplayRow, WorkerRow},
+    engine::reader::{Count, Counts, LetterGroup, Query, ReplayRow, WorkerRow},
     store::value::Time,
 };
 
@@ -96,74 +92,6 @@ pub(super) async fn workers(conn: &mut Conn, now: Time) -> Result<Vec<WorkerRow>
         })
     };
     rows.iter().map(worker).collect()
-}
-
-/// One row an operation, over the reports of living workers and what operators forced.
-pub(super) async fn circuits(conn: &mut Conn, now: Time) -> Result<Vec<CircuitRow>, sqlx::Error> {
-    let mut circuits: BTreeMap<String, CircuitRow> = BTreeMap::new();
-    let fresh = |operation: &str, at: Time| CircuitRow {
-        operation: SafeText::new(operation),
-        state: CircuitState::Closed,
-        forced: None,
-        instances: (0, 0),
-        failure_rate: None,
-        calls: 0,
-        probe_at: None,
-        holds: Count(0),
-        reported_at: at.0,
-    };
-    let select = "SELECT r.operation, r.state, r.failure_rate, r.calls, r.probe_at, r.reported_at FROM circuit_reports r \
-        JOIN workers w ON w.id = r.worker WHERE w.beat_at > $1 ORDER BY r.operation, r.worker LIMIT 2000";
-    for row in query(select).bind(now.minus(ALIVE)).fetch_all(&mut *conn).await? {
-        let (operation, at) = (row.text("operation")?, row.time("reported_at")?);
-        let circuit = circuits.entry(operation.clone()).or_insert_with(|| fresh(&operation, at));
-        add(circuit, &row, at)?;
-    }
-    let select = "SELECT operation, forced FROM circuits WHERE forced IS NOT NULL \
-        AND (forced_until IS NULL OR forced_until > $1) ORDER BY operation LIMIT 2000";
-    for row in query(select).bind(now).fetch_all(&mut *conn).await? {
-        let operation = row.text("operation")?;
-        let forced: Option<Forced> = row.word("forced")?;
-        circuits.entry(operation.clone()).or_insert_with(|| fresh(&operation, now)).forced = forced;
-    }
-    for (operation, circuit) in &mut circuits {
-        let holds =
-            "SELECT count(*) AS n FROM (SELECT 1 AS one FROM work WHERE parked_by = $2 LIMIT $1) AS capped";
-        let holds = query(holds).bind(Query::COUNT_CAP).bind(operation.as_str());
-        circuit.holds = Count(holds.fetch_one(&mut *conn).await?.int("n")?);
-    }
-    let mut circuits: Vec<_> = circuits.into_values().collect();
-    circuits.sort_by_key(|circuit| circuit.state == CircuitState::Closed && circuit.forced.is_none());
-    Ok(circuits)
-}
-
-/// The worst state any worker computed, and how many computed it.
-fn add(circuit: &mut CircuitRow, row: &Row, at: Time) -> Result<(), sqlx::Error> {
-    let badness = |state| match state {
-        CircuitState::Closed => 0,
-        CircuitState::HalfOpen => 1,
-        CircuitState::Open => 2,
-    };
-    let state = row.word("state")?.unwrap_or(CircuitState::Closed);
-    let worse = badness(state) > badness(circuit.state);
-    if worse {
-        circuit.state = state;
-        circuit.instances.0 = 0;
-        circuit.probe_at = None;
-    }
-    if state == circuit.state {
-        circuit.instances.0 += 1;
-        let probe_at = row.opt_time("probe_at")?.map(|t| t.0);
-        circuit.probe_at = [circuit.probe_at, probe_at].into_iter().flatten().min();
-    }
-    circuit.instances.1 += 1;
-    let rate = row.float("failure_rate")?;
-    if rate.is_some_and(|rate| circuit.failure_rate.is_none_or(|worst| rate >= worst)) {
-        circuit.failure_rate = rate;
-        circuit.calls = row.int32("calls")?;
-    }
-    circuit.reported_at = circuit.reported_at.max(at.0);
-    Ok(())
 }
 
 pub(super) async fn letter_groups(conn: &mut Conn, now: Time) -> Result<Vec<LetterGroup>, sqlx::Error> {

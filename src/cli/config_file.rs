@@ -1,0 +1,144 @@
+//! The config file: what it may hold, and where in it a value stands, so that whatever is wrong with one names its line.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use toml::de::{DeTable, DeValue};
+
+use super::policies::{FileOperation, FileRoof, FileState};
+
+/// Everything a file may hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) database_url: Option<String>,
+    pub(super) metrics: Vec<String>,
+    pub(super) prometheus: Option<String>,
+    pub(super) read_only: bool,
+    pub(super) context: BTreeMap<String, Place>,
+    pub(super) upstreams: FileUpstreams,
+    pub(super) engine: FileEngine,
+    pub(super) intake: FileIntake,
+    /// How long keys are remembered, by operation.
+    pub(super) retention: BTreeMap<String, Time>,
+    pub(super) roof: FileRoof,
+    /// How calls are made, by operation; `default` is that of all others.
+    pub(super) operation: BTreeMap<String, FileOperation>,
+    /// How the pipeline's states are tried.
+    pub(super) state: BTreeMap<String, FileState>,
+}
+
+/// Where to look.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Place {
+    pub(super) database_url: Option<String>,
+    pub(super) metrics: Vec<String>,
+    pub(super) prometheus: Option<String>,
+    pub(super) read_only: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FileUpstreams {
+    pub(super) github_url: Option<String>,
+    pub(super) tfc_url: Option<String>,
+    pub(super) notify_url: Option<String>,
+    pub(super) callback_url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FileEngine {
+    pub(super) lease: Option<Time>,
+    pub(super) cool_down: Option<Time>,
+    pub(super) concurrency: Option<usize>,
+    pub(super) unpark_per_second: Option<f64>,
+    pub(super) time_factor: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FileIntake {
+    pub(super) concurrency: Option<u32>,
+    pub(super) longest_wait: Option<Time>,
+}
+
+/// A duration as people write it: `30s`, `1h 30m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Time(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed = humantime::parse_duration(&text);
+        parsed
+            .map(Self)
+            .map_err(|_| D::Error::custom(format!("{text:?} is not a duration such as 30s or 1h")))
+    }
+}
+
+/// A file that was read.
+#[derive(Debug, Default)]
+pub(super) struct ConfigFile {
+    path: PathBuf,
+    text: String,
+    pub(super) values: File,
+}
+
+impl ConfigFile {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// A file that cannot be read; a key that is not known or a value of the wrong kind, with its line.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read the config file {}", path.display()))?;
+        let mut file = Self { path: path.to_owned(), text, values: File::default() };
+        // First the names that stand for something, because what is below an unknown one is only noise.
+        if let Some(table) = file.table() {
+            super::policies::check_names(&table).map_err(|(keys, said)| file.wrong(&keys, &said))?;
+        }
+        file.values = toml::from_str(&file.text).map_err(|error| {
+            let line = error.span().map(|span| file.line_at(span)).unwrap_or(1);
+            file.at(line, error.message())
+        })?;
+        Ok(file)
+    }
+
+    /// An error about the value at `keys`: the line is that of the last of them that stands in the file.
+    pub(super) fn wrong(&self, keys: &[&str], said: &str) -> anyhow::Error {
+        let line = self.table().and_then(|table| find(&table, keys)).map_or(1, |span| self.line_at(span));
+        self.at(line, said)
+    }
+
+    fn table(&self) -> Option<DeTable<'_>> {
+        DeTable::parse(&self.text).ok().map(toml::Spanned::into_inner)
+    }
+
+    fn at(&self, line: usize, said: &str) -> anyhow::Error {
+        anyhow!("the config file {}, line {line}: {said}", self.path.display())
+    }
+
+    fn line_at(&self, span: Range<usize>) -> usize {
+        1 + self.text.get(..span.start).unwrap_or(&self.text).matches('\n').count()
+    }
+}
+
+/// Where the deepest of `keys` that exists stands.
+fn find(table: &DeTable<'_>, keys: &[&str]) -> Option<Range<usize>> {
+    let (first, rest) = keys.split_first()?;
+    let (key, value) = table.iter().find(|(key, _)| key.get_ref() == first)?;
+    let deeper = match value.get_ref() {
+        DeValue::Table(table) => find(table, rest),
+        _ => None,
+    };
+    Some(deeper.unwrap_or_else(|| key.span()))
+}

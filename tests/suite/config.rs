@@ -1,0 +1,215 @@
+//! The config file: policies by operation and state, and what is wrong with a hostile one, each an exact error with its line.
+
+use crate::support::program::run;
+
+/// Runs a twin under a config file of `text`; answers what went wrong after the file's name.
+fn wrong(text: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("redrive.toml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap();
+    let (code, _, err) = run(&["status", "--database-url", "sqlite:/nowhere.db", "--config", path]);
+    assert_eq!(code, 1, "{text}: {err}");
+    let begin = format!("redrive: the config file {path}, ");
+    err.trim().strip_prefix(&begin).unwrap_or_else(|| panic!("{text}: {err}")).to_owned()
+}
+
+/// Whether the file is taken: then only the database is missing.
+fn taken(text: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("redrive.toml");
+    std::fs::write(&path, text).unwrap();
+    let (_, _, err) =
+        run(&["status", "--database-url", "sqlite:/nowhere.db", "--config", path.to_str().unwrap()]);
+    assert!(err.contains("there is no file /nowhere.db"), "{text}: {err}");
+}
+
+#[test]
+fn everything_a_policy_can_say_is_taken() {
+    taken(
+        r#"
+[roof]
+share = 0.1
+floor = 10
+window = "10s"
+kept = 0.5
+
+[operation.default]
+timeout = "10s"
+concurrency = 32
+weight = 1
+
+[operation."github.create_hook"]
+timeout = "5s"
+weight = 4.5
+budget = { share = 0.2, floor = 2.0, window = "10s" }
+[operation."github.create_hook".circuit]
+window = "30s"
+minimum_calls = 10
+failure_rate = 0.5
+slow = { from = "2s", rate = 0.8 }
+open_for = "30s"
+open_growth = 2
+open_cap = "5m"
+probes = 3
+trial = "rates"
+half_open_for = "1m"
+
+[operation."tfc.workspace"]
+budget = { mode = "standard", capacity = 500, retry = 5, after_timeout = 10, success = 1 }
+circuit = { window = 20 }
+
+[operation."tfc.resources"]
+budget = { mode = "adaptive" }
+
+[state.DISCOVERING]
+attempts = 4
+base = "1s"
+cap = "20s"
+jitter = "decorrelated"
+timeout = "45s"
+
+[state.EXTRACTING]
+jitter = 0.25
+
+[intake]
+concurrency = 10
+longest_wait = "1m"
+
+[engine]
+unpark_per_second = 25
+"#,
+    );
+}
+
+#[test]
+fn a_value_that_cannot_be_meant_is_named_with_its_line() {
+    let operation = |line: &str| wrong(&format!("[operation.\"github.tree\"]\n{line}\n"));
+    for (line, said) in [
+        ("timeout = \"0s\"", "timeout is 0s: more than 0 and at most 365 days is expected"),
+        (
+            "timeout = \"800days\"",
+            "timeout is 2years 2months 8days 14h 52m 48s: more than 0 and at most 365 days is expected",
+        ),
+        ("concurrency = 0", "concurrency is 0: between 1 and 1000000 is expected"),
+        ("weight = nan", "weight is NaN: between 0.001 and 1000 is expected"),
+        ("weight = -1.0", "weight is -1: between 0.001 and 1000 is expected"),
+        ("weight = inf", "weight is inf: between 0.001 and 1000 is expected"),
+        ("budget = { share = nan }", "budget.share is NaN: between 0 and 1000000 is expected"),
+        ("budget = { floor = -0.5 }", "budget.floor is -0.5: between 0 and 1000000 is expected"),
+        (
+            "budget = { mode = \"standard\", retry = 900 }",
+            "budget.retry is 900: between 1 and 500 is expected",
+        ),
+        (
+            "circuit = { failure_rate = 0.0 }",
+            "circuit.failure_rate is 0: more than 0 and at most 1 is expected",
+        ),
+        (
+            "circuit = { failure_rate = 1.5 }",
+            "circuit.failure_rate is 1.5: more than 0 and at most 1 is expected",
+        ),
+        ("circuit = { window = 0 }", "circuit.window is 0: between 1 and 100000 is expected"),
+        ("circuit = { probes = 0 }", "circuit.probes is 0: between 1 and 10000 is expected"),
+        ("circuit = { open_growth = 0.5 }", "circuit.open_growth is 0.5: between 1 and 100 is expected"),
+    ] {
+        assert_eq!(operation(line), format!("line 2: operation.github.tree.{said}"));
+    }
+    assert_eq!(wrong("\n[roof]\n\nkept = 2\n"), "line 4: roof.kept is 2: between 0 and 1 is expected");
+    assert_eq!(
+        wrong("[state.DISCOVERING]\nattempts = 0\n"),
+        "line 2: state.DISCOVERING.attempts is 0: between 1 and 1000 is expected"
+    );
+    assert_eq!(
+        wrong("[engine]\nunpark_per_second = nan"),
+        "line 2: unpark_per_second is NaN: between 0.01 and 10,000 is expected"
+    );
+    assert_eq!(
+        wrong("[intake]\nconcurrency = 0"),
+        "line 2: intake.concurrency is 0: between 1 and 100,000 is expected"
+    );
+}
+
+#[test]
+fn values_that_contradict_each_other_are_named_together() {
+    let operation = |lines: &str| wrong(&format!("[operation.\"github.tree\"]\n{lines}\n"));
+    assert_eq!(
+        operation("circuit = { window = 5, minimum_calls = 9 }"),
+        "line 2: operation.github.tree.circuit.minimum_calls is 9: between 1 and 5 is expected"
+    );
+    assert_eq!(
+        operation("[operation.\"github.tree\".circuit]\nopen_cap = \"1s\""),
+        "line 2: operation.github.tree.circuit.open_for is 30s, which is over open_cap (1s): at most that is expected"
+    );
+    assert_eq!(
+        operation("timeout = \"1s\"\ncircuit = { slow = { from = \"2s\", rate = 0.5 } }"),
+        "line 3: operation.github.tree.circuit.slow.from is 2s, which is over timeout (1s): at most that is expected"
+    );
+    assert_eq!(
+        operation("budget = { capacity = 10 }"),
+        "line 2: operation.github.tree.budget.capacity is said of mode \"ratio\": a budget of mode \"standard\" or \"adaptive\" is expected"
+    );
+    assert_eq!(
+        operation("budget = { mode = \"adaptive\", share = 0.2 }"),
+        "line 2: operation.github.tree.budget.share is said of mode \"adaptive\": a budget of mode \"ratio\" is expected"
+    );
+    assert_eq!(
+        wrong("[state.DISCOVERING]\nbase = \"40s\"\n"),
+        "line 2: state.DISCOVERING.base is 40s, which is over cap (30s): at most that is expected"
+    );
+    assert_eq!(
+        wrong("[state.VALIDATING]\nattempts = 3\n"),
+        "line 1: state.VALIDATING.base is 0s: more than 0 and at most 365 days is expected",
+        "one attempt needed no wait, three do"
+    );
+}
+
+#[test]
+fn operations_states_and_keys_that_do_not_exist_are_told_what_does() {
+    let said = wrong("[operation.\"githb.tree\"]\ntimeout = \"1s\"\n");
+    assert!(
+        said.starts_with(
+            "line 1: \"githb.tree\" is not an operation: expected default or one of github.repository,"
+        ),
+        "{said}"
+    );
+    let said = wrong("\n[operation.github.tree]\ntimeout = \"1s\"\n");
+    assert!(said.starts_with("line 2: \"github\" is not an operation"), "{said}");
+    assert!(said.ends_with("a name with a dot is quoted: [operation.\"github.repository\"]"), "{said}");
+    let said = wrong("[state.DREAMING]\nattempts = 2\n");
+    assert!(
+        said.starts_with("line 1: \"DREAMING\" is not a state: expected one of RECEIVED, VALIDATING,"),
+        "{said}"
+    );
+    let said = wrong("[operation.default]\nattempts = 3\n");
+    assert!(said.starts_with("line 2: unknown field `attempts`, expected one of `timeout`"), "{said}");
+    let said = wrong("\n\ncolour = 1\n");
+    assert!(said.starts_with("line 3: unknown field `colour`"), "{said}");
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_told_what_is_expected() {
+    let operation = |line: &str| wrong(&format!("[operation.default]\n{line}\n"));
+    assert_eq!(operation("timeout = \"soon\""), "line 2: \"soon\" is not a duration such as 30s or 1h");
+    assert_eq!(operation("timeout = \"-5s\""), "line 2: \"-5s\" is not a duration such as 30s or 1h");
+    assert_eq!(operation("timeout = 5"), "line 2: invalid type: integer `5`, expected a string");
+    assert_eq!(operation("concurrency = -3"), "line 2: invalid value: integer `-3`, expected u32");
+    assert_eq!(
+        operation("concurrency = 99999999999"),
+        "line 2: invalid value: integer `99999999999`, expected u32"
+    );
+    assert_eq!(
+        operation("circuit = { window = -1 }"),
+        "line 2: invalid value: integer `-1`, expected a number of calls such as 20, or a time such as \"30s\""
+    );
+    assert_eq!(
+        wrong("[state.DISCOVERING]\njitter = \"some\"\n"),
+        "line 2: invalid value: string \"some\", expected \"none\", \"full\", \"equal\", \"decorrelated\", or a share of the delay such as 0.25"
+    );
+    assert_eq!(
+        wrong("[state.DISCOVERING]\njitter = 1.5\n"),
+        "line 2: state.DISCOVERING.jitter is 1.5: between 0 and 1 is expected"
+    );
+    assert!(wrong("[operation.default\n").starts_with("line 1: "), "not even TOML");
+    assert!(wrong("[roof]\nshare = 0.1\nshare = 0.2\n").starts_with("line 3: "), "said twice");
+}
