@@ -25,7 +25,7 @@
 //! metrics      expositions in, counters → rates, verdict (pure), what we export
 //! store        the only folder that knows SQL: one text, two dialects; keys and locks on Redis beside them
 //! engine       the rules and the only writer
-//! resilience   pure policy: backoff, classification, budget, circuit; as tower layers for any service (no I/O either)
+//! resilience   pure policy: backoff, classification, budget, circuit, bulkhead; as tower layers for any service (no I/O either)
 //! domain       nouns, transition tables, display-safe text, masking
 //! ground       clock (the only reader of time and randomness), config (plain types), http (the one client builder)
 //! ```
@@ -41,14 +41,15 @@
 //!
 //! ## Where to begin
 //! For keys of your own: [`engine::idempotency`], and [`domain::key`] for what may follow what. For the whole:
-//! [`engine::command`], [`engine::store`], [`domain::onboarding`], `tui::keys`, `tui::update`: with these the rest
+//! [`engine::command`], [`engine::store`], [`engine::policies`], [`domain::onboarding`], `tui::keys`, `tui::update`: with these the rest
 //! is detail. What the engine promises is said once, in the README.
 //!
 //! ## Glossary
 //! The word on the screen = the column = the type = the metric.
 //!
 //! onboarding · state · attempt · checkpoint · subtask · compensation · key · lease · letter (dead letter) · replay ·
-//! resume · roll back · circuit · budget · operation (one callee and verb, `github.create_hook`) · operator · action ·
+//! resume · roll back · circuit · budget · roof (over all budgets) · bulkhead · force · pause · parked ·
+//! operation (one callee and verb, `github.create_hook`) · operator · action ·
 //! target (a metrics endpoint) · elsewhere (begun by others)
 
 pub mod cli;

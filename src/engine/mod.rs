@@ -5,7 +5,8 @@
 //!                  │ preview            (audit row in the same transaction)
 //!                  └▶ Plan
 //! ```
-//! Begin with [`command`] (what can be asked), then [`store`] (what the memory promises), then [`worker`].
+//! Begin with [`command`] (what can be asked), then [`store`] (what the memory promises), then [`worker`]; [`policies`] is
+//! how everything is tried, and [`call`] who obeys them.
 
 pub mod backlog;
 pub mod call;

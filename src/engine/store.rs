@@ -205,8 +205,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// How many of the earlier attempts ended without a report, because their worker vanished.
     pub lost: u32,
-    /// The operation at which the last attempt at this state failed; what comes after it was never tried.
-    pub failed_operation: Option<String>,
+    /// Where the last attempt at this state failed; what comes after it was never tried.
+    pub failed_at: Option<FailedAt>,
     /// Subtasks of this state already done.
     pub done: Vec<String>,
     /// Everything recorded to be undone, oldest first.
@@ -215,6 +215,15 @@ pub struct Claimed {
     pub entities_created: Vec<String>,
     /// The replay that asked for this, while its item waits for the outcome.
     pub replay: Option<ReplayId>,
+}
+
+/// Where an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedAt {
+    /// The operation.
+    pub operation: String,
+    /// It gave no answer in time, so that it may have been done.
+    pub timed_out: bool,
 }
 
 /// What a step came to.

@@ -118,7 +118,12 @@ fn circuits(board: &Board, now: DateTime<Utc>) -> Vec<Advice> {
         .collect();
     found.sort_by_key(|(matter, row)| (*matter, -row.holds.0, row.operation.clone()));
     let rest = found.split_off(found.len().min(TOLD));
-    let mut all: Vec<_> = found.into_iter().map(|(matter, row)| say(matter, &circuit(row, now))).collect();
+    let does = |row: &CircuitRow| {
+        let what = "leaves it to the workers again, on its row in 5 Circuits";
+        row.forced.map(|_| Does { key: 'O', what })
+    };
+    let told = |(matter, row)| Advice { does: does(row), ..say(matter, &circuit(row, now)) };
+    let mut all: Vec<_> = found.into_iter().map(told).collect();
     if let Some((matter, _)) = rest.first() {
         let circuits = if rest.len() == 1 { "circuit is" } else { "circuits are" };
         all.push(say(*matter, &format!("{} more {circuits} not closed", rest.len())));

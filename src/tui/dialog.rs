@@ -260,7 +260,10 @@ impl Dialog {
             ActionKind::RollBack => "Roll back".to_owned(),
             ActionKind::Replay => format!("Replay {count}"),
             ActionKind::Release => format!("Release {count}"),
-            ActionKind::Force => format!("Force {}", choice_word(self.choice().flatten())),
+            ActionKind::Force => match self.choice().flatten() {
+                Some(to) => format!("Force {}", choice_word(Some(to))),
+                None => "Take it back".to_owned(),
+            },
             ActionKind::Pause => "Pause".to_owned(),
             ActionKind::Unpause => "Let it go on".to_owned(),
         }

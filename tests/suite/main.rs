@@ -1,6 +1,7 @@
 //! The specification. One binary, so that it links once.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod circuits;
 mod config;
 mod engine;
 mod entities;

@@ -86,7 +86,7 @@ impl Worker {
             self.announce(&opening, false);
             (work.state, work.context, work.attempt, work.lost) = (next, done.context, 1, 0);
             work.done.clear();
-            work.failed_operation = None;
+            work.failed_at = None;
         }
     }
 
@@ -99,7 +99,7 @@ impl Worker {
     ) -> Result<Result<StepDone, Fault>, LetGo> {
         let longest = self.longest_call(policy.timeout);
         let calls = StepCalls::new(self.calls.clone(), work.attempt, tried.is_last(policy), longest)
-            .after_failure_at(work.failed_operation.clone());
+            .after(work.failed_at.clone());
         let step = Step {
             onboarding: &work.lease.onboarding,
             request: &work.request,

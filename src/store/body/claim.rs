@@ -19,10 +19,11 @@ use crate::{
     clock,
     domain::{
         attempt::CompensationStatus,
+        fault::FaultClass,
         id::{LeaseId, OnboardingId, StateName, WorkerId},
         onboarding::{Phase, State},
     },
-    engine::store::{Claimed, Compensation, Direction, Lease},
+    engine::store::{Claimed, Compensation, Direction, FailedAt, Lease},
     store::value::Time,
 };
 
@@ -131,7 +132,7 @@ async fn take(
     if direction == Direction::Forward {
         step_key::start_again(tx, &held, state.as_str()).await?;
     }
-    let failed_operation = failed_operation(tx.conn(), id, tried).await?;
+    let failed_at = failed_at(tx.conn(), id, tried).await?;
     let done = subtasks(tx.conn(), id, &state).await?;
     let compensations = compensations(tx.conn(), id).await?;
     let small = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
@@ -146,7 +147,7 @@ async fn take(
         context,
         attempt: small(attempt),
         lost: small(work.lost),
-        failed_operation,
+        failed_at,
         done,
         compensations,
         entities_created,
@@ -172,11 +173,13 @@ async fn dismiss(tx: &mut Tx, id: &str) -> Result<Option<Claimed>, sqlx::Error> 
     Ok(None)
 }
 
-async fn failed_operation(conn: &mut Conn, id: &str, state: &str) -> Result<Option<String>, sqlx::Error> {
-    let select = "SELECT operation FROM attempts WHERE onboarding_id = $1 AND state = $2 AND outcome = 'failed' \
+async fn failed_at(conn: &mut Conn, id: &str, state: &str) -> Result<Option<FailedAt>, sqlx::Error> {
+    let select = "SELECT operation, class FROM attempts WHERE onboarding_id = $1 AND state = $2 AND outcome = 'failed' \
         ORDER BY seq DESC LIMIT 1";
     let row = query(select).bind(id).bind(state).fetch_optional(conn).await?;
-    Ok(row.map(|row| row.opt_text("operation")).transpose()?.flatten())
+    let Some(row) = row else { return Ok(None) };
+    let timed_out = row.word("class")? == Some(FaultClass::Timeout);
+    Ok(row.opt_text("operation")?.map(|operation| FailedAt { operation, timed_out }))
 }
 
 async fn subtasks(conn: &mut Conn, id: &str, state: &StateName) -> Result<Vec<String>, sqlx::Error> {

@@ -129,9 +129,11 @@ fn told(model: &Model, row: &CircuitRow, columns: usize, rows: usize) -> Vec<Lin
         let onboardings = plural(usize::try_from(row.holds.0).unwrap_or_default(), "onboarding");
         say(format!("holds back {} parked {onboardings}: Enter lists them", row.holds), look.warn());
     }
-    let failing = match row.failure_rate {
-        Some(rate) => format!("{} of the last {} calls failed", percent(rate), row.calls),
-        None => "too few calls to say how many fail".to_owned(),
+    let failing = match (row.failure_rate, row.state) {
+        (Some(rate), _) => format!("{} of the last {} calls failed", percent(rate), row.calls),
+        (None, CircuitState::Open) => "no call is made until it probes".to_owned(),
+        (None, CircuitState::HalfOpen) => "its probes are out".to_owned(),
+        (None, CircuitState::Closed) => "no call was made yet".to_owned(),
     };
     let mut text = vec![failing];
     text.extend(row.opens_at.map(|rate| format!("opens at {}", percent(rate))));
