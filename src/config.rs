@@ -99,6 +99,8 @@ pub struct Engine {
     pub time_factor: f64,
     /// How long a worker waits for a wake-up before it looks for itself.
     pub poll: Duration,
+    /// A letter that failed again after so many replays is quarantined.
+    pub quarantine_after: u32,
     /// How long keys are remembered.
     pub retention: Retention,
 }
@@ -112,6 +114,7 @@ impl Default for Engine {
             concurrency: 16,
             time_factor: 1.0,
             poll: Duration::from_secs(1),
+            quarantine_after: 5,
             retention: Retention::default(),
         }
     }

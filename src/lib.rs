@@ -48,7 +48,7 @@
 //! The word on the screen = the column = the type = the metric.
 //!
 //! onboarding · state · attempt · checkpoint · subtask · compensation · key · lease · letter (dead letter) · replay ·
-//! resume · roll back · circuit · budget · roof (over all budgets) · bulkhead · force · pause · parked ·
+//! discard · restore · quarantined · resume · roll back · circuit · budget · roof (over all budgets) · bulkhead · force · pause · parked ·
 //! operation (one callee and verb, `github.create_hook`) · operator · action ·
 //! target (a metrics endpoint) · elsewhere (begun by others)
 

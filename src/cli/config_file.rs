@@ -61,6 +61,7 @@ pub(super) struct FileEngine {
     pub(super) cool_down: Option<Time>,
     pub(super) concurrency: Option<usize>,
     pub(super) unpark_per_second: Option<f64>,
+    pub(super) quarantine_after: Option<u32>,
     pub(super) time_factor: Option<f64>,
 }
 

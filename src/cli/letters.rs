@@ -12,7 +12,7 @@ use super::{
     output,
 };
 use crate::{
-    domain::mask,
+    domain::{id::LetterId, mask},
     engine::{
         command::{Command, Pace, Target},
         reader::{Detail, LetterPage, LetterRow, List, Page, Query, Rows},
@@ -46,6 +46,25 @@ pub(super) enum Verb {
         /// Letters per second
         #[arg(long, value_name = "RATE", default_value_t = Pace::default().per_second)]
         per_second: f64,
+        /// Stop when more than this share fails again, 0 to 1; 1 never stops
+        #[arg(long, value_name = "SHARE", default_value_t = Pace::default().refail_limit)]
+        stop_above: f64,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Decide that letters need nothing more; they are kept and can be restored
+    Discard {
+        /// Their ids; - reads them from standard input
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Open discarded or quarantined letters again
+    Restore {
+        /// Their ids; - reads them from standard input
+        #[arg(required = true)]
+        ids: Vec<String>,
         #[command(flatten)]
         acting: Acting,
     },
@@ -82,13 +101,21 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitC
                 _ => bail!("no letter {id}: `redrive letters list` shows which there are"),
             }
         }
-        Verb::Replay { ids, per_second, acting } => {
-            let letters =
-                act::ids(&ids)?.into_iter().map(|id| Target { id: id.into(), seen: None }).collect();
-            let command = Command::Replay { letters, pace: Pace { per_second } };
-            act::act(settings, engine, &acting, command).await
+        Verb::Replay { ids, per_second, stop_above, acting } => {
+            let pace = Pace { per_second, refail_limit: stop_above };
+            act::act(settings, engine, &acting, Command::Replay { letters: targets(&ids)?, pace }).await
+        }
+        Verb::Discard { ids, acting } => {
+            act::act(settings, engine, &acting, Command::Discard { letters: targets(&ids)? }).await
+        }
+        Verb::Restore { ids, acting } => {
+            act::act(settings, engine, &acting, Command::Restore { letters: targets(&ids)? }).await
         }
     }
+}
+
+fn targets(ids: &[String]) -> anyhow::Result<Vec<Target<LetterId>>> {
+    Ok(act::ids(ids)?.into_iter().map(|id| Target { id: id.into(), seen: None }).collect())
 }
 
 fn cells(row: &LetterRow) -> Vec<String> {

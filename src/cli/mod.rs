@@ -13,6 +13,7 @@ mod listing;
 mod onboardings;
 mod output;
 mod policies;
+mod replays;
 mod settings;
 mod status;
 
@@ -88,9 +89,12 @@ enum Command {
     /// Onboardings: list, show, trigger, resume, roll back
     #[command(subcommand)]
     Onboardings(onboardings::Verb),
-    /// Dead letters: list, show, replay
+    /// Dead letters: list, show, replay, discard, restore
     #[command(subcommand)]
     Letters(letters::Verb),
+    /// Replays: list, show, stop
+    #[command(subcommand)]
+    Replays(replays::Verb),
     /// Idempotency keys: list, show, release
     #[command(subcommand)]
     Keys(keys::Verb),
@@ -192,6 +196,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Status(args)) => run::block(&settings, status::run(&settings, args)),
         Some(Command::Onboardings(verb)) => run::block(&settings, onboardings::run(&settings, verb)),
         Some(Command::Letters(verb)) => run::block(&settings, letters::run(&settings, verb)),
+        Some(Command::Replays(verb)) => run::block(&settings, replays::run(&settings, verb)),
         Some(Command::Keys(verb)) => run::block(&settings, keys::run(&settings, verb)),
         Some(Command::Circuits(verb)) => run::block(&settings, circuits::run(&settings, verb)),
         Some(Command::Lab(args)) => lab::run(&args),

@@ -119,12 +119,18 @@ fn engine(file: &ConfigFile) -> anyhow::Result<Engine> {
         let said = format!("unpark_per_second is {unpark_per_second}: between 0.01 and 10,000 is expected");
         return Err(wrong(file, ["engine", "unpark_per_second"], None, &said));
     }
+    let quarantine_after = values.quarantine_after.unwrap_or(default.quarantine_after);
+    if !(1..=1_000).contains(&quarantine_after) {
+        let said = format!("quarantine_after is {quarantine_after}: between 1 and 1,000 replays is expected");
+        return Err(wrong(file, ["engine", "quarantine_after"], None, &said));
+    }
     Ok(Engine {
         lease,
         cool_down: duration("REDRIVE_COOL_DOWN", values.cool_down, default.cool_down)?,
         concurrency,
         time_factor,
         unpark_per_second,
+        quarantine_after,
         ..default
     })
 }

@@ -15,6 +15,12 @@ words!(
         Replay = "replay",
         /// Set a held key free.
         Release = "release",
+        /// Stop a replay that runs.
+        Stop = "stop",
+        /// Decide that a letter needs nothing more.
+        Discard = "discard",
+        /// Take that back, or let a letter out of quarantine.
+        Restore = "restore",
         /// Decide a circuit's state for every worker.
         Force = "force",
         /// Hold an operation back.
@@ -23,3 +29,27 @@ words!(
         Unpause = "unpause",
     }
 );
+
+impl ActionKind {
+    /// What it says afterwards: completes the sentence "… by ana".
+    pub const fn past(self) -> &'static str {
+        match self {
+            Self::Trigger => "triggered",
+            Self::Resume => "resumed",
+            Self::RollBack => "rolled back",
+            Self::Replay => "replayed",
+            Self::Release => "released",
+            Self::Stop => "stopped",
+            Self::Discard => "discarded",
+            Self::Restore => "restored",
+            Self::Force => "forced",
+            Self::Pause => "paused",
+            Self::Unpause => "let go",
+        }
+    }
+
+    /// The same as it is asked for: `roll back`.
+    pub fn words(self) -> String {
+        self.as_str().replace('_', " ")
+    }
+}

@@ -36,29 +36,24 @@ pub enum Elsewhere {
     TakeOver,
 }
 
-/// How fast a replay goes: one letter first, then ten, then `per_second`.
+/// How fast a replay goes, one letter first, then ten, then `per_second`; and when it stops by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pace {
-    /// Letters per second once the canaries are out; above 0.
+    /// Letters per second, above 0.
     pub per_second: f64,
+    /// It stops when more than this share of them fails again, in `[0, 1]`; 1: never.
+    #[serde(default = "refail_limit")]
+    pub refail_limit: f64,
+}
+
+/// One in five.
+fn refail_limit() -> f64 {
+    0.2
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { per_second: 5.0 }
-    }
-}
-
-impl Pace {
-    /// How long after the replay began letter number `index` (from 0) is due, in seconds: the canary at once, the
-    /// next ten 2 s later at the given rate, the rest 2 s after those.
-    pub fn offset(&self, index: usize) -> f64 {
-        let pause = match index {
-            0 => 0.0,
-            1..=10 => 2.0,
-            _ => 4.0,
-        };
-        pause + index as f64 / self.per_second.max(0.001)
+        Self { per_second: 5.0, refail_limit: refail_limit() }
     }
 }
 
@@ -98,6 +93,21 @@ pub enum Command {
         /// Which keys.
         keys: Vec<Target<KeyId>>,
     },
+    /// Stop a replay: what it has begun goes on, the rest is open again.
+    Stop {
+        /// Which replay.
+        replay: Target<ReplayId>,
+    },
+    /// Decide that letters need nothing more. They are kept, and can be restored.
+    Discard {
+        /// Which letters.
+        letters: Vec<Target<LetterId>>,
+    },
+    /// Open discarded or quarantined letters again.
+    Restore {
+        /// Which letters.
+        letters: Vec<Target<LetterId>>,
+    },
     /// Decide the state of an operation's circuit for every worker, with a reason; or leave it to them again.
     Force {
         /// Which operation's.
@@ -134,6 +144,9 @@ impl Command {
             Self::RollBack { .. } => ActionKind::RollBack,
             Self::Replay { .. } => ActionKind::Replay,
             Self::Release { .. } => ActionKind::Release,
+            Self::Stop { .. } => ActionKind::Stop,
+            Self::Discard { .. } => ActionKind::Discard,
+            Self::Restore { .. } => ActionKind::Restore,
             Self::Force { .. } => ActionKind::Force,
             Self::Pause { .. } => ActionKind::Pause,
             Self::Unpause { .. } => ActionKind::Unpause,
@@ -158,10 +171,17 @@ impl Command {
         match self {
             Self::Trigger { request } => request.validate().map_err(Refusal::Invalid),
             Self::Resume { onboardings, .. } if onboardings.is_empty() => Err(Refusal::NoTargets),
-            Self::Replay { letters, .. } if letters.is_empty() => Err(Refusal::NoTargets),
+            Self::Replay { letters, .. } | Self::Discard { letters } | Self::Restore { letters }
+                if letters.is_empty() =>
+            {
+                Err(Refusal::NoTargets)
+            }
             Self::Release { keys } if keys.is_empty() => Err(Refusal::NoTargets),
             Self::Replay { pace, .. } if !(pace.per_second > 0.0 && pace.per_second <= 10_000.0) => {
                 Err(Refusal::Pace)
+            }
+            Self::Replay { pace, .. } if !(0.0..=1.0).contains(&pace.refail_limit) => {
+                Err(Refusal::RefailLimit)
             }
             Self::Force { seconds: Some(limit), .. } | Self::Pause { seconds: Some(limit), .. }
                 if !(1..=LONGEST_LIMIT).contains(limit) =>
@@ -259,16 +279,7 @@ pub struct LastAction {
 
 impl std::fmt::Display for LastAction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = match self.kind {
-            ActionKind::Trigger => "triggered",
-            ActionKind::Resume => "resumed",
-            ActionKind::RollBack => "rolled back",
-            ActionKind::Replay => "replayed",
-            ActionKind::Release => "released",
-            ActionKind::Force => "forced",
-            ActionKind::Pause => "paused",
-            ActionKind::Unpause => "let go",
-        };
+        let kind = self.kind.past();
         write!(f, "{kind} by {} at {} UTC", SafeText::new(&self.operator), self.at.format("%H:%M:%S"))
     }
 }
@@ -349,6 +360,18 @@ pub enum LeftOut {
         holder: Option<WorkerId>,
         /// What speaks for its being at work.
         sign: LifeSign,
+    },
+    /// Neither discarded nor quarantined.
+    #[error("{status}: only what was discarded or quarantined can be restored")]
+    NotSetAside {
+        /// Where it stands.
+        status: LetterStatus,
+    },
+    /// The replay runs no more.
+    #[error("{}", .stopped.as_ref().map_or_else(|| "already ended".to_owned(), |why| format!("already stopped: {why}")))]
+    ReplayEnded {
+        /// Why it was stopped, if it was.
+        stopped: Option<String>,
     },
     /// It concerns every worker.
     #[error("every worker obeys it: give a reason")]
@@ -454,6 +477,9 @@ pub enum Refusal {
     /// The pace makes no sense.
     #[error("a replay's pace must be above 0 and at most 10,000 letters a second")]
     Pace,
+    /// The share at which a replay stops makes no sense.
+    #[error("the share of letters failing again at which a replay stops must be between 0 and 1")]
+    RefailLimit,
     /// The time limit makes no sense.
     #[error("a time limit must be between 1 second and 30 days")]
     Limit,

@@ -20,6 +20,7 @@ pub mod observer;
 pub mod plan;
 pub mod policies;
 pub mod reader;
+pub mod replay;
 pub mod store;
 pub mod sweeper;
 pub mod worker;

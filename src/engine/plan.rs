@@ -11,7 +11,7 @@ use crate::domain::{
     action::ActionKind,
     attempt::CompensationStatus,
     circuit::Forced,
-    id::{KeyId, LetterId, OnboardingId, OperationName, StateName, WorkerId},
+    id::{KeyId, LetterId, OnboardingId, OperationName, ReplayId, StateName, WorkerId},
     key::{KeyEvent, KeyLife},
     letter::{LetterOutcome, LetterReason, LetterStatus},
     onboarding::{Event, Phase, State, Status, WORKFLOW},
@@ -102,6 +102,23 @@ pub struct KeyStanding {
     pub last_action: Option<LastAction>,
 }
 
+/// What must be known of a replay to judge its stop.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplayStanding {
+    /// Which.
+    pub id: ReplayId,
+    /// Who asked for it.
+    pub operator: SafeText,
+    /// Not all of its letters are known.
+    pub running: bool,
+    /// Why it was stopped, if it was.
+    pub stopped: Option<String>,
+    /// Letters in all.
+    pub total: i64,
+    /// Begun.
+    pub dispatched: i64,
+}
+
 /// What must be known of an operation to judge what operators decide about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OperationStanding {
@@ -134,6 +151,8 @@ pub struct Standing {
     pub keys: Vec<KeyStanding>,
     /// The operation it names.
     pub operation: Option<OperationStanding>,
+    /// The replay it names.
+    pub replay: Option<ReplayStanding>,
     /// Operations whose circuit is open on some worker.
     pub open_circuits: Vec<String>,
 }
@@ -213,15 +232,49 @@ pub fn judge_roll_back(
 /// Why not.
 pub fn judge_replay(letter: &LetterStanding, seen: Option<i64>) -> Result<(), LeftOut> {
     if letter.status != LetterStatus::Open {
-        return Err(LeftOut::Letter {
-            status: letter.status,
-            outcome: letter.outcome,
-            last: letter.last_action.clone(),
-        });
+        return Err(dealt_with(letter));
     }
     unchanged(seen, letter.version, letter.last_action.as_ref())?;
     let onboarding = letter.onboarding.as_ref().ok_or(LeftOut::NoOnboarding)?;
     judge_resume(onboarding, None, Elsewhere::Leave)
+}
+
+/// May this letter be set aside?
+///
+/// # Errors
+/// Why not.
+pub fn judge_discard(letter: &LetterStanding, seen: Option<i64>) -> Result<(), LeftOut> {
+    if !matches!(letter.status, LetterStatus::Open | LetterStatus::Quarantined) {
+        return Err(dealt_with(letter));
+    }
+    unchanged(seen, letter.version, letter.last_action.as_ref())
+}
+
+/// May this letter be opened again?
+///
+/// # Errors
+/// Why not.
+pub fn judge_restore(letter: &LetterStanding, seen: Option<i64>) -> Result<(), LeftOut> {
+    if !matches!(letter.status, LetterStatus::Discarded | LetterStatus::Quarantined) {
+        return Err(LeftOut::NotSetAside { status: letter.status });
+    }
+    unchanged(seen, letter.version, letter.last_action.as_ref())
+}
+
+fn dealt_with(letter: &LetterStanding) -> LeftOut {
+    LeftOut::Letter { status: letter.status, outcome: letter.outcome, last: letter.last_action.clone() }
+}
+
+/// May this replay be stopped?
+///
+/// # Errors
+/// Why not.
+pub fn judge_stop(replay: &ReplayStanding) -> Result<(), LeftOut> {
+    // Its version moves with every letter: that it still runs is what counts.
+    match (replay.running, &replay.stopped) {
+        (true, None) => Ok(()),
+        (_, stopped) => Err(LeftOut::ReplayEnded { stopped: stopped.clone() }),
+    }
 }
 
 /// May this key be set free? At once where its holder shows no sign of life: its lease is over and it is no worker that
@@ -423,6 +476,9 @@ impl From<&PlanLine> for TargetOutcome {
     }
 }
 
+/// What every discard means.
+const SET_ASIDE: &str = "their onboardings stay failed; what is discarded is kept, and D restores it";
+
 /// What every release means.
 const RUNS_AGAIN: &str =
     "the next request under a released key runs the work again, whatever its holder has done by then";
@@ -465,6 +521,34 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
                 let judged = found.map_or(Err(LeftOut::NotFound), |l| judge_replay(l, target.seen));
                 let label = found.and_then(|l| l.onboarding.as_ref()).map(goes_on);
                 plan.lines.push(line(target.id.as_str(), label, judged));
+            }
+        }
+        Command::Discard { letters } | Command::Restore { letters } => {
+            let judge = match command {
+                Command::Discard { .. } => judge_discard,
+                _ => judge_restore,
+            };
+            for target in letters {
+                let found = standing.letters.iter().find(|l| l.id == target.id);
+                let judged = found.map_or(Err(LeftOut::NotFound), |l| judge(l, target.seen));
+                let label = found.and_then(|l| l.onboarding.as_ref()).map(|o| o.label.clone());
+                plan.lines.push(line(target.id.as_str(), label, judged));
+            }
+            if let (Command::Discard { .. }, 1..) = (command, plan.will_run()) {
+                plan.warnings.push(SafeText::new(SET_ASIDE));
+            }
+        }
+        Command::Stop { replay: target } => {
+            let found = standing.replay.as_ref().filter(|found| found.id == target.id);
+            let judged = found.map_or(Err(LeftOut::NotFound), judge_stop);
+            let label =
+                found.map(|found| SafeText::new(&format!("replay of {} by {}", found.total, found.operator)));
+            plan.lines.push(line(target.id.as_str(), label, judged));
+            if let (Some(found), 1..) = (found, plan.will_run()) {
+                let (begun, left) = (found.dispatched, found.total - found.dispatched);
+                plan.warnings.push(SafeText::new(&format!(
+                    "{begun} of its letters were begun and go on, {left} are open again"
+                )));
             }
         }
         Command::Release { keys } => {
@@ -523,7 +607,10 @@ fn replay_warnings(
     let mut warnings = Vec::new();
     if plan.will_run() > 1 {
         let rate = pace.per_second;
-        warnings.push(format!("paced: one first, then ten, then {rate} a second"));
+        let limit = pace.refail_limit * 100.0;
+        warnings.push(format!(
+            "paced: one first, then ten, then {rate} a second; stops when more than {limit:.0} % fail again"
+        ));
     }
     let runs = |target: &&Target<LetterId>| {
         plan.lines.iter().any(|line| line.id == target.id.as_str() && line.left_out.is_none())
@@ -672,7 +759,7 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "paced: one first, then ten, then 5 a second",
+                "paced: one first, then ten, then 5 a second; stops when more than 20 % fail again",
                 "1 of them ended with a permanent error: they fail alike unless its cause was mended",
             ]
         );

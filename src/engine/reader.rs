@@ -136,6 +136,10 @@ pub struct Counts {
     pub letters: Count,
     /// Letters being replayed.
     pub replaying: Count,
+    /// Letters that failed again after too many replays.
+    pub quarantined: Count,
+    /// Letters that need nothing more.
+    pub discarded: Count,
     /// The oldest open letter.
     pub oldest_letter: Option<DateTime<Utc>>,
     /// Actions in the audit.
@@ -509,6 +513,8 @@ pub struct ReplayItemRow {
     pub ended_at: Option<DateTime<Utc>>,
     /// The letter it became when it failed again.
     pub became: Option<LetterId>,
+    /// Why it was left out.
+    pub reason: Option<SafeText>,
 }
 
 /// A replay that runs, or the newest that ended.
@@ -528,8 +534,26 @@ pub struct ReplayRow {
     pub succeeded: i64,
     /// How many failed again.
     pub failed_again: i64,
+    /// How many of those failed with another error than before.
+    pub new_errors: i64,
+    /// How many were left out when their turn came.
+    pub skipped: i64,
+    /// How many were begun.
+    pub dispatched: i64,
     /// How many are still to come.
     pub waiting: i64,
+    /// It stops when more than this share fails again, in `[0, 1]`.
+    pub refail_limit: f64,
+    /// The operation whose circuit it waits for, or that is paused.
+    pub held_by: Option<SafeText>,
+    /// Why it was stopped, if it was.
+    pub stopped: Option<SafeText>,
+    /// Why it was asked for.
+    pub reason: Option<SafeText>,
+    /// When its last letter was known.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// What a command names.
+    pub version: i64,
 }
 
 /// One operator's action.

@@ -454,7 +454,8 @@ pub trait Store: KeyStore + LockStore {
     /// Force, pause: one row an operation; what was parked by it comes back at a pace once nothing holds it any more.
     /// Resume: history `in_progress`, phase `queued`, fresh attempts, open letters closed as `resumed`.
     /// Roll back: phase `rolling_back`, letters closed as `rolled_back`; leased work gets a wish instead.
-    /// Replay: a `replays` row with its items, letters `replaying`, each onboarding resumed at `Pace::offset`.
+    /// Replay: a `replays` row with its items, letters `replaying`; [`Store::pace_replays`] resumes their onboardings.
+    /// Stop: what was not begun is skipped, its letters are open again. Discard, restore: the letters' status.
     async fn act(&self, submission: &Submission) -> Result<Receipt, Refusal>;
 
     /// Leases up to `limit` pieces of due work to `worker` for `lease`: due are rows whose `run_at` has come and
@@ -484,6 +485,11 @@ pub trait Store: KeyStore + LockStore {
         records: &[StepRecord],
         lease: Duration,
     ) -> Result<Vec<Result<Recorded, Conflict>>, StoreError>;
+
+    /// Moves every running replay on as far as its pace lets it, by [`super::replay`]: begins letters, judging each
+    /// again, holds while a circuit they need is open, or stops it. Whoever asks, one at a time moves one replay.
+    /// Answers how many letters began.
+    async fn pace_replays(&self) -> Result<u64, StoreError>;
 
     /// Keeps leases alive; answers those that are lost.
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError>;

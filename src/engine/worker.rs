@@ -168,13 +168,16 @@ impl Worker {
         }
     }
 
-    /// Obeys what operators decided, within [`OBEYED_WITHIN`]. While the store does not answer what it said last holds,
+    /// Obeys what operators decided, within [`OBEYED_WITHIN`], and moves replays on. While the store does not answer what it said last holds,
     /// each until its own limit.
     async fn obey(self: Arc<Self>) {
         loop {
             match self.store.steering().await {
                 Ok(steering) => self.calls.steer(&steering),
                 Err(error) => tracing::warn!(%error, "cannot read what operators decided"),
+            }
+            if let Err(error) = self.store.pace_replays().await {
+                tracing::warn!(%error, "cannot move replays on");
             }
             clock::sleep(OBEYED_WITHIN.min(self.config.poll)).await;
         }

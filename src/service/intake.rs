@@ -99,7 +99,7 @@ fn refusal_problem(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Invalid(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
         Refusal::ReadOnly => Problem::new(StatusCode::FORBIDDEN, detail),
-        Refusal::NoTargets | Refusal::Pace | Refusal::Limit | Refusal::Nothing(_) => {
+        Refusal::NoTargets | Refusal::Pace | Refusal::RefailLimit | Refusal::Limit | Refusal::Nothing(_) => {
             Problem::new(StatusCode::CONFLICT, detail)
         }
         Refusal::Store(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5),

@@ -93,6 +93,8 @@ pub struct OpenOptions {
     pub cool_down: Duration,
     /// How many onboardings come back a second of those that one operation parked; above 0.
     pub unpark_per_second: f64,
+    /// A letter that failed again after so many replays is quarantined.
+    pub quarantine_after: u32,
     /// Tests bind the time here.
     pub time: BoundTime,
 }
@@ -108,6 +110,7 @@ impl Default for OpenOptions {
             connections: 8,
             cool_down: config::Engine::default().cool_down,
             unpark_per_second: config::Engine::default().unpark_per_second,
+            quarantine_after: config::Engine::default().quarantine_after,
             time: BoundTime::default(),
         }
     }
@@ -120,6 +123,7 @@ impl OpenOptions {
         Self {
             cool_down: engine.cool_down,
             unpark_per_second: engine.unpark_per_second / engine.time_factor,
+            quarantine_after: engine.quarantine_after,
             ..self
         }
     }

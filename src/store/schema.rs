@@ -19,7 +19,7 @@ pub(super) struct Embedded {
 }
 
 /// All of them, oldest first.
-const ALL: [Embedded; 3] = [
+const ALL: [Embedded; 4] = [
     Embedded {
         version: 1,
         name: "first",
@@ -37,6 +37,12 @@ const ALL: [Embedded; 3] = [
         name: "steering",
         sqlite: include_str!("../../migrations/sqlite/0003_steering.sql"),
         postgres: include_str!("../../migrations/postgres/0003_steering.sql"),
+    },
+    Embedded {
+        version: 4,
+        name: "replays",
+        sqlite: include_str!("../../migrations/sqlite/0004_replays.sql"),
+        postgres: include_str!("../../migrations/postgres/0004_replays.sql"),
     },
 ];
 

@@ -46,6 +46,8 @@ pub enum Action {
     Release,
     Force,
     Pause,
+    Discard,
+    Stop,
 }
 
 /// Whether an action changes something outside the screen.
@@ -115,6 +117,8 @@ const REPLAYABLE: &[Place] = &[
     Place::Onboardings,
 ];
 const RELEASABLE: &[Place] = &[Place::Keys, Place::KeyPage];
+const LETTERS: &[Place] = &[Place::Groups, Place::Letters, Place::LetterPage];
+const REPLAYING: &[Place] = &[Place::Pulse, Place::Groups, Place::Letters, Place::LetterPage];
 const FORCEABLE: &[Place] = &[Place::Circuits];
 const PAUSABLE: &[Place] = &[Place::Pulse, Place::Onboardings, Place::Circuits];
 const RESUMABLE: &[Place] = &[
@@ -188,6 +192,8 @@ pub const TABLE: &[Binding] = &[
     writes(Action::Resume, &[Key::Char('U')], "resume", "Resume onboardings from their checkpoint: the marked ones, else the row's, or on Pulse all failed ones.", RESUMABLE, 2),
     writes(Action::RollBack, &[Key::Char('B')], "roll back", "Roll back the onboarding of the row: undo what it did, last first. One at a time.", ONBOARDING_BEHIND, 3),
     writes(Action::Release, &[Key::Char('L')], "release", "Release idempotency keys, so that the next request runs: the marked ones, else the row's. Asks for a reason where the holder may still be at work.", RELEASABLE, 1),
+    writes(Action::Discard, &[Key::Char('D')], "discard", "Discard dead letters that need nothing more: the marked ones, else the row's or its group's; on discarded or quarantined ones (filter status:discarded) restore them.", LETTERS, 3),
+    writes(Action::Stop, &[Key::Char('K')], "stop replay", "Stop the newest replay that runs: what it has begun goes on, the rest is open again.", REPLAYING, 0),
     writes(Action::Force, &[Key::Char('O')], "force", "Force the row's circuit open, closed or disabled on every worker, for a time and with a reason; or leave it to them again.", FORCEABLE, 1),
     writes(Action::Pause, &[Key::Char('P')], "pause", "Pause the row's operation on every worker, or let it go on; on Pulse and Onboardings everything that goes forward.", PAUSABLE, 6),
 ];

@@ -10,7 +10,7 @@ use super::Exit;
 use crate::{
     domain::{
         circuit::Forced,
-        id::{ActionId, KeyId, LetterId, OnboardingId, OperationName},
+        id::{ActionId, KeyId, LetterId, OnboardingId, OperationName, ReplayId},
     },
     engine::{
         command::{Command, Elsewhere, Receipt, Refusal, Submission, Target},
@@ -128,6 +128,14 @@ pub enum Wish {
     ReplayGroups(Vec<String>),
     /// Replay every open letter.
     ReplayAll,
+    /// Set these letters aside.
+    Discard(Vec<Target<LetterId>>),
+    /// Set every open letter of these groups aside.
+    DiscardGroups(Vec<String>),
+    /// Open these letters again.
+    Restore(Vec<Target<LetterId>>),
+    /// Stop this replay.
+    Stop(Target<ReplayId>),
     /// Set these keys free.
     Release(Vec<Target<KeyId>>),
     /// Force this operation's circuit; `None`: leave it to the workers again.

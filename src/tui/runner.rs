@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 use super::msg::{Msg, Previewed, Ticket, Wish};
 use crate::{
     clock,
-    domain::id::ActionId,
+    domain::id::{ActionId, LetterId},
     engine::{
         Engine,
         command::{Command, Pace, Refusal, Submission, Target},
@@ -70,10 +70,19 @@ async fn resolve(engine: &Engine, wish: Wish) -> Result<Command, Refusal> {
         Wish::Force(circuit, to) => Command::Force { circuit, to, seconds: to.map(|_| 1) },
         Wish::Pause(operation) => Command::Pause { operation, seconds: Some(1) },
         Wish::Unpause(operation) => Command::Unpause { operation },
-        Wish::ReplayAll => replay_of(engine, &[None]).await?,
+        Wish::Discard(letters) => Command::Discard { letters },
+        Wish::Restore(letters) => Command::Restore { letters },
+        Wish::Stop(replay) => Command::Stop { replay },
+        Wish::ReplayAll => {
+            Command::Replay { letters: open_letters(engine, &[None]).await?, pace: Pace::default() }
+        }
         Wish::ReplayGroups(groups) => {
             let groups: Vec<_> = groups.into_iter().map(Some).collect();
-            replay_of(engine, &groups).await?
+            Command::Replay { letters: open_letters(engine, &groups).await?, pace: Pace::default() }
+        }
+        Wish::DiscardGroups(groups) => {
+            let groups: Vec<_> = groups.into_iter().map(Some).collect();
+            Command::Discard { letters: open_letters(engine, &groups).await? }
         }
         Wish::ResumeFailed(filter) => {
             let board = engine.reader().read(&everything(List::Onboardings, filter)).await?;
@@ -89,7 +98,8 @@ async fn resolve(engine: &Engine, wish: Wish) -> Result<Command, Refusal> {
     })
 }
 
-async fn replay_of(engine: &Engine, groups: &[Option<String>]) -> Result<Command, Refusal> {
+/// The open letters of these groups, or of all.
+async fn open_letters(engine: &Engine, groups: &[Option<String>]) -> Result<Vec<Target<LetterId>>, Refusal> {
     let open =
         Filter { terms: vec![Term { field: Some(Field::Status), value: "open".to_owned(), negated: false }] };
     let mut letters = Vec::new();
@@ -99,7 +109,7 @@ async fn replay_of(engine: &Engine, groups: &[Option<String>]) -> Result<Command
             letters.extend(rows.into_iter().map(|row| Target { id: row.id, seen: Some(row.version) }));
         }
     }
-    Ok(Command::Replay { letters, pace: Pace::default() })
+    Ok(letters)
 }
 
 fn everything(list: List, filter: Filter) -> Query {

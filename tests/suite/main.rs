@@ -14,6 +14,7 @@ mod keys;
 mod lab;
 mod laws;
 mod layers;
+mod letters;
 mod live;
 mod metrics;
 mod readme;

@@ -249,9 +249,10 @@ fn what_cannot_be_meant_is_said_exactly() {
 
 #[tokio::test]
 async fn beyond_its_places_a_call_ends_at_once_and_a_place_is_given_back_whatever_becomes_of_the_call() {
-    let world = world(Settings { concurrency: Some(1), ..settings() });
-    let inner = world.policy.run(|_| async {
-        let refused = world.policy.run(|_| async { Ok::<(), Fault>(()) }).await.unwrap_err();
+    // In real time: a call that waits for ever has to stay under way.
+    let policy = Policy::new("github.tree", Settings { concurrency: Some(1), ..settings() }).unwrap();
+    let inner = policy.run(|_| async {
+        let refused = policy.run(|_| async { Ok::<(), Fault>(()) }).await.unwrap_err();
         assert_eq!((refused.reason, refused.attempts), (Reason::Bulkhead, 0));
         assert_eq!(
             refused.to_string(),
@@ -261,11 +262,12 @@ async fn beyond_its_places_a_call_ends_at_once_and_a_place_is_given_back_whateve
         Ok::<(), Fault>(())
     });
     inner.await.expect("the first has the place");
-    let mut dropped = Box::pin(world.policy.run(|_| pending::<Result<(), Fault>>()));
+    let mut dropped = Box::pin(policy.run(|_| pending::<Result<(), Fault>>()));
     assert!(futures_util::poll!(&mut dropped).is_pending());
-    assert!(world.calls(&[Ok(())]).await.is_err(), "the place is taken");
+    let answers = || policy.run(|_| std::future::ready(Ok::<(), Fault>(())));
+    assert!(answers().await.is_err(), "the place is taken");
     drop(dropped);
-    world.calls(&[Ok(())]).await.expect("a dropped call gives it back");
-    let tally = world.policy.budget().tally(world.time.now());
+    answers().await.expect("a dropped call gives it back");
+    let tally = policy.budget().tally(Instant::now());
     assert_eq!(tally.first, 3, "what had no place was no first try");
 }

@@ -1,7 +1,7 @@
 //! Acting on a command: every target is judged again under its locks, by the same functions as the preview, and what
 //! passes is done together with its audit row.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use sqlx::query;
 
@@ -10,21 +10,21 @@ use super::{
     audit::{self, Touched},
     key, letter, lock_action, onboarding,
     onboarding::Onboarding,
+    replay,
     row::Columns,
     standing, steering,
     steering::Decide,
     tx::Tx,
 };
 use crate::{
-    clock,
     domain::{
         id::{KeyId, LetterId, OnboardingId, ReplayId},
-        letter::LetterOutcome,
+        letter::{LetterOutcome, LetterStatus},
         onboarding::Phase,
     },
     engine::{
         command::{
-            Asker, Command, Elsewhere, LeftOut, Pace, Reasoned, Receipt, Refusal, Submission, Target,
+            Asker, Command, Elsewhere, LeftOut, Reasoned, Receipt, Refusal, Submission, Target,
             TargetOutcome, TriggerAnswer,
         },
         plan::{self, OnboardingStanding},
@@ -50,7 +50,10 @@ pub(super) async fn act(tx: &mut Tx, submission: &Submission) -> Result<Receipt,
         Command::Trigger { request } => answer::trigger(tx, request, &action).await?,
         Command::Resume { onboardings, elsewhere } => resume(tx, onboardings, *elsewhere, &action).await?,
         Command::RollBack { onboarding, elsewhere } => roll_back(tx, onboarding, *elsewhere, &action).await?,
-        Command::Replay { letters, pace } => replay(tx, letters, *pace, submission, &action).await?,
+        Command::Replay { letters, pace } => replay::begin(tx, letters, *pace, submission, &action).await?,
+        Command::Stop { replay } => replay::stop(tx, &replay.id, submission, &action).await?,
+        Command::Discard { letters } => set_aside(tx, letters, SetAside::Discard, &action).await?,
+        Command::Restore { letters } => set_aside(tx, letters, SetAside::Restore, &action).await?,
         Command::Release { keys } => release(tx, keys, submission.reasoned(), &action).await?,
         Command::Force { circuit, to, seconds } => {
             let what = Decide::Force(*to, *seconds);
@@ -84,14 +87,18 @@ pub(super) async fn act(tx: &mut Tx, submission: &Submission) -> Result<Receipt,
 }
 
 /// An onboarding under lock, and how it is judged.
-struct Locked {
-    onboarding: Onboarding,
-    standing: OnboardingStanding,
+pub(super) struct Locked {
+    pub(super) onboarding: Onboarding,
+    pub(super) standing: OnboardingStanding,
     /// A live lease is on it.
     leased: bool,
 }
 
-async fn lock(tx: &mut Tx, id: &str, open: &BTreeSet<String>) -> Result<Option<Locked>, sqlx::Error> {
+pub(super) async fn lock(
+    tx: &mut Tx,
+    id: &str,
+    open: &BTreeSet<String>,
+) -> Result<Option<Locked>, sqlx::Error> {
     let now = tx.now;
     let work = onboarding::lock_work(tx.conn(), id).await?;
     let Some(onboarding) = onboarding::lock_history(tx.conn(), id).await? else { return Ok(None) };
@@ -107,12 +114,13 @@ async fn resume(
     action: &str,
 ) -> Result<Acted, Fail> {
     let none = BTreeSet::new();
+    let ids: Vec<String> = targets.iter().map(|target| clean(target.id.as_str())).collect();
+    letter::lock_replays(tx.conn(), ids.iter().map(String::as_str)).await?;
     let mut touched: Vec<Option<Touched>> = targets.iter().map(|_| None).collect();
     let mut order: Vec<usize> = (0..targets.len()).collect();
     order.sort_by_key(|at| &targets[*at].id);
     for at in order {
-        let target = &targets[at];
-        let id = clean(target.id.as_str());
+        let (target, id) = (&targets[at], ids[at].clone());
         let mut left_out = Some(LeftOut::NotFound);
         if let Some(locked) = lock(tx, &id, &none).await? {
             left_out = plan::judge_resume(&locked.standing, target.seen, elsewhere).err();
@@ -157,83 +165,42 @@ async fn wish(tx: &mut Tx, id: &str, action: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// A letter's onboarding or why it is left out, the letter's group, and the onboarding's id.
-type Judged = (Result<Onboarding, LeftOut>, String, Option<String>);
+/// Which way letters are set aside.
+#[derive(Clone, Copy)]
+enum SetAside {
+    Discard,
+    Restore,
+}
 
-async fn replay(
+async fn set_aside(
     tx: &mut Tx,
     targets: &[Target<LetterId>],
-    pace: Pace,
-    submission: &Submission,
+    way: SetAside,
     action: &str,
 ) -> Result<Acted, Fail> {
-    let none = BTreeSet::new();
-    let mut owners = Vec::with_capacity(targets.len());
-    for (at, target) in targets.iter().enumerate() {
-        let select = "SELECT onboarding_id FROM dead_letters WHERE id = $1";
-        let row = query(select).bind(clean(target.id.as_str())).fetch_optional(tx.conn()).await?;
-        owners.push((row.map(|row| row.text("onboarding_id")).transpose()?, at));
-    }
-    // First everything is locked and judged, in the order of the onboardings, which is the order of all locks.
-    owners.sort();
-    let mut judged: Vec<Option<Judged>> = targets.iter().map(|_| None).collect();
-    for (owner, at) in owners {
+    let mut touched: Vec<Option<Touched>> = targets.iter().map(|_| None).collect();
+    let mut order: Vec<usize> = (0..targets.len()).collect();
+    order.sort_by_key(|at| &targets[*at].id);
+    for at in order {
         let target = &targets[at];
-        let locked = match &owner {
-            Some(owner) => lock(tx, owner, &none).await?,
-            None => None,
-        };
-        let row = standing::lock_letter(tx.conn(), &clean(target.id.as_str())).await?;
-        let Some(row) = row else {
-            judged[at] = Some((Err(LeftOut::NotFound), String::new(), owner));
-            continue;
-        };
-        let mut letter = standing::letter_of(&row)?;
-        let onboarding = locked.map(|locked| {
-            letter.onboarding = Some(locked.standing);
-            locked.onboarding
-        });
-        let verdict =
-            plan::judge_replay(&letter, target.seen).and_then(|()| onboarding.ok_or(LeftOut::NoOnboarding));
-        judged[at] = Some((verdict, row.text("error_fingerprint")?, owner));
-    }
-    // Then they start in the order asked, because the first is the canary.
-    let (replay, now) = (ReplayId(clock::new_id()), tx.now);
-    let (mut touched, mut taken, mut started) = (Vec::new(), HashSet::new(), 0_usize);
-    for (target, (verdict, fingerprint, owner)) in targets.iter().zip(judged.into_iter().flatten()) {
-        let verdict = verdict.and_then(|onboarding| match taken.insert(onboarding.id.clone()) {
-            true => Ok(onboarding),
-            // Two letters of one onboarding: the first replay is the one.
-            false => Err(LeftOut::InProgress { owner: None }),
-        });
-        let left_out = match verdict {
-            Err(why) => Some(why),
-            Ok(onboarding) => {
-                let due = now.plus(std::time::Duration::from_secs_f64(pace.offset(started).min(1e9)));
-                started += 1;
-                let id = onboarding.id.as_str();
-                let letter = LetterId(clean(target.id.as_str()));
-                letter::begin_replay(tx, &letter, &fingerprint, id, &replay, action).await?;
-                onboarding::resume(tx, &onboarding, due, action, Some(&replay)).await?;
-                None
+        let id = clean(target.id.as_str());
+        let (mut left_out, mut onboarding) = (Some(LeftOut::NotFound), None);
+        if let Some(row) = standing::lock_letter(tx.conn(), &id).await? {
+            let letter = standing::letter_of(&row)?;
+            onboarding = row.opt_text("onboarding_id")?;
+            let (judged, to) = match way {
+                SetAside::Discard => (plan::judge_discard(&letter, target.seen), LetterStatus::Discarded),
+                SetAside::Restore => (plan::judge_restore(&letter, target.seen), LetterStatus::Open),
+            };
+            left_out = judged.err();
+            if left_out.is_none() {
+                let fingerprint = row.text("error_fingerprint")?;
+                letter::move_to(tx, &id, &fingerprint, letter.status, to, Some(action)).await?;
             }
-        };
-        touched.push(Touched { kind: "letter", id: target.id.0.clone(), onboarding: owner, left_out });
+        }
+        touched[at] = Some(Touched { kind: "letter", id: target.id.0.clone(), onboarding, left_out });
     }
-    if started == 0 {
-        return Ok(Acted { touched, ..Acted::default() });
-    }
-    let insert = "INSERT INTO replays (id, action_id, operator, per_second, total, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
-    query(insert)
-        .bind(replay.as_str())
-        .bind(action)
-        .bind(clean(submission.asker.name()))
-        .bind(pace.per_second)
-        .bind(i64::try_from(started).unwrap_or(i64::MAX))
-        .bind(now)
-        .execute(tx.conn())
-        .await?;
-    Ok(Acted { touched, replay: Some(replay), triggered: None })
+    Ok(Acted { touched: touched.into_iter().flatten().collect(), ..Acted::default() })
 }
 
 async fn release(

@@ -90,7 +90,7 @@ async fn found_one(tx: &mut Tx, found: Onboarding, has_work: bool, action: &str)
             Ok(quiet(said(tx, &found, TriggerStatus::InProgress, message.to_owned()).await?))
         }
         Status::Failed => {
-            let retry_at = found.failed_at.map(|failed| failed.plus(tx.cool_down));
+            let retry_at = found.failed_at.map(|failed| failed.plus(tx.rules.cool_down));
             if let Some(retry_at) = retry_at.filter(|at| *at > tx.now) {
                 let message =
                     format!("failed lately: try again at {} UTC", retry_at.0.format("%Y-%m-%d %H:%M:%S"));

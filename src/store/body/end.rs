@@ -73,6 +73,7 @@ pub(super) async fn failed(
         replays,
     };
     letter::write(tx, new).await?;
+    super::replay::count_new_error(tx, letter_id).await?;
     step_key::fail(tx, id, fault, why, key.as_deref()).await?;
     let update =
         "UPDATE onboarding_history SET failed_at = $2, attempt = $3, revision = revision + 1 WHERE id = $1";

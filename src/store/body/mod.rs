@@ -48,6 +48,7 @@ mod lock;
 mod onboarding;
 mod read;
 mod record;
+mod replay;
 mod row;
 mod standing;
 mod steering;
@@ -56,15 +57,14 @@ pub(super) mod transaction;
 mod tx;
 mod worker;
 
-use tx::Tx;
+use tx::{Rules, Tx};
 
 /// An open database.
 pub(super) struct Handle {
     write: Option<Pool<Db>>,
     read: Pool<Db>,
     time: BoundTime,
-    cool_down: Duration,
-    per_second: f64,
+    rules: Rules,
     label: String,
     wake: Wake,
     /// The folder of a temporary database, removed with this value.
@@ -113,9 +113,12 @@ impl Handle {
         wake: Wake,
         kept: Option<tempfile::TempDir>,
     ) -> Self {
-        let (time, cool_down) = (options.time.clone(), options.cool_down);
-        let per_second = options.unpark_per_second;
-        Self { write, read, time, cool_down, per_second, label, wake, _kept: kept }
+        let rules = Rules {
+            cool_down: options.cool_down,
+            per_second: options.unpark_per_second,
+            quarantine_after: options.quarantine_after,
+        };
+        Self { write, read, time: options.time.clone(), rules, label, wake, _kept: kept }
     }
 
     async fn begin(&self) -> Result<Tx, Fail> {
@@ -126,7 +129,7 @@ impl Handle {
             other => other?,
         };
         let now = self.now(&mut inner).await?;
-        Ok(Tx::new(inner, now, self.cool_down, self.per_second))
+        Ok(Tx::new(inner, now, self.rules))
     }
 
     /// A connection that may write, outside of a transaction.
@@ -261,6 +264,10 @@ impl Store for Handle {
         in_transaction!(self, |tx| record::record(tx, records, lease)).map_err(self.say("recording a step"))
     }
 
+    async fn pace_replays(&self) -> Result<u64, StoreError> {
+        in_transaction!(self, |tx| replay::pace(tx)).map_err(self.say("moving replays on"))
+    }
+
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError> {
         in_transaction!(self, |tx| claim::renew(tx, leases, lease)).map_err(self.say("renewing leases"))
     }
@@ -316,7 +323,7 @@ impl Reader for Handle {
     async fn standing(&self, command: &Command) -> Result<Standing, StoreError> {
         let looked = async {
             let (mut tx, now) = self.look().await?;
-            standing::of_command(&mut tx, now, command, self.per_second).await
+            standing::of_command(&mut tx, now, command, self.rules.per_second).await
         };
         looked.await.map_err(|error| explain(&error, "reading the preview", &self.label))
     }

@@ -63,6 +63,16 @@ pub(super) async fn of_command(
             }
             Vec::new()
         }
+        Command::Discard { letters } | Command::Restore { letters } => {
+            for target in letters {
+                standing.letters.extend(of_letter(conn, now, target.id.as_str(), &open).await?);
+            }
+            Vec::new()
+        }
+        Command::Stop { replay } => {
+            standing.replay = super::replay::standing(conn, &clean(replay.id.as_str())).await?;
+            Vec::new()
+        }
         Command::Force { circuit: target, .. }
         | Command::Pause { operation: target, .. }
         | Command::Unpause { operation: target } => {

@@ -134,7 +134,7 @@ pub(super) async fn decide(
     // Others who decide about it wait here.
     let lock = concat!("SELECT version FROM circuits WHERE operation = $1", for_update!());
     query(lock).bind(&operation).fetch_optional(tx.conn()).await?;
-    let (now, per_second) = (tx.now, tx.per_second);
+    let (now, per_second) = (tx.now, tx.rules.per_second);
     let found = standing(tx.conn(), now, &operation, per_second).await?;
     let judged = match what {
         Decide::Force(to, _) => plan::judge_force(&found, seen, *to, reasoned),
@@ -194,7 +194,7 @@ async fn come_back(tx: &mut Tx, operation: &str) -> Result<(), sqlx::Error> {
             )
         };
     }
-    let gap = 1.0 / tx.per_second;
+    let gap = 1.0 / tx.rules.per_second;
     let update = match operation == WORKFLOW {
         true => query(one_after_the_other!("run_at <= $1")).bind(tx.now).bind(gap),
         false => query(one_after_the_other!("parked_by = $3")).bind(tx.now).bind(gap).bind(operation),
@@ -218,7 +218,7 @@ pub(super) async fn next_place(
     let earliest = tx.now.plus(wait);
     let last = query("SELECT max(run_at) AS last FROM work WHERE parked_by = $1").bind(operation);
     let last: Row = last.fetch_one(tx.conn()).await?;
-    let gap = Duration::try_from_secs_f64(1.0 / tx.per_second).unwrap_or_default();
+    let gap = Duration::try_from_secs_f64(1.0 / tx.rules.per_second).unwrap_or_default();
     Ok(last.opt_time("last")?.map_or(earliest, |last| earliest.max(last.plus(gap))))
 }
 

@@ -3,18 +3,30 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{Conn, Db};
-use crate::store::{error::Fail, value::Time};
+use crate::{
+    domain::letter::LetterStatus,
+    store::{error::Fail, value::Time},
+};
 
 pub(super) struct Tx {
     inner: sqlx::Transaction<'static, Db>,
     /// The database's clock when the transaction began; every statement is bound to it.
     pub(super) now: Time,
-    pub(super) cool_down: Duration,
-    /// How many come back a second of what one operation parked.
-    pub(super) per_second: f64,
+    pub(super) rules: Rules,
     /// Work became due, or will: others are told after the commit.
     pub(super) has_work: bool,
     groups: BTreeMap<String, GroupShift>,
+}
+
+/// What a store was told when it was opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// How long a caller's trigger waits after a failure.
+    pub(super) cool_down: Duration,
+    /// How many come back a second of what one operation parked.
+    pub(super) per_second: f64,
+    /// A letter that failed again after so many replays is quarantined.
+    pub(super) quarantine_after: u32,
 }
 
 /// How a group's kept counters move. Written last and in order, because groups are locked last.
@@ -27,14 +39,29 @@ pub(super) struct GroupShift {
     pub(super) born: Option<(String, Option<String>, i64)>,
 }
 
+impl GroupShift {
+    /// A letter of it is not in `status` any more.
+    pub(super) fn leave(&mut self, status: Option<LetterStatus>) {
+        self.count(status, -1);
+    }
+
+    /// A letter of it is in `status` from now on.
+    pub(super) fn enter(&mut self, status: LetterStatus) {
+        self.count(Some(status), 1);
+    }
+
+    fn count(&mut self, status: Option<LetterStatus>, by: i64) {
+        match status {
+            Some(LetterStatus::Open) => self.open += by,
+            Some(LetterStatus::Replaying) => self.replaying += by,
+            Some(LetterStatus::Closed | LetterStatus::Discarded | LetterStatus::Quarantined) | None => {}
+        }
+    }
+}
+
 impl Tx {
-    pub(super) fn new(
-        inner: sqlx::Transaction<'static, Db>,
-        now: Time,
-        cool_down: Duration,
-        per_second: f64,
-    ) -> Self {
-        Self { inner, now, cool_down, per_second, has_work: false, groups: BTreeMap::new() }
+    pub(super) fn new(inner: sqlx::Transaction<'static, Db>, now: Time, rules: Rules) -> Self {
+        Self { inner, now, rules, has_work: false, groups: BTreeMap::new() }
     }
 
     pub(super) fn conn(&mut self) -> &mut Conn {

@@ -158,6 +158,53 @@ pub(super) fn release(model: &mut Model) -> Vec<Effect> {
     open(model, ActionKind::Release, found, false)
 }
 
+/// `D`: letters are set aside; those that are already are opened again.
+pub(super) fn discard(model: &mut Model) -> Vec<Effect> {
+    let aside = |status| matches!(status, LetterStatus::Discarded | LetterStatus::Quarantined);
+    let found = match (model.place(), model.page()) {
+        (Place::Groups, _) => chosen_groups(model)
+            .map(|(groups, scope)| (ActionKind::Discard, (Wish::DiscardGroups(groups), scope))),
+        (Place::LetterPage, Some(Page::Letter(page))) => {
+            let (letters, scope) = (vec![letter(&page.row)], "this dead letter".to_owned());
+            Ok(match aside(page.row.status) {
+                true => (ActionKind::Restore, (Wish::Restore(letters), scope)),
+                false => (ActionKind::Discard, (Wish::Discard(letters), scope)),
+            })
+        }
+        (Place::LetterPage, _) => Err("the letter is still being read"),
+        _ => chosen_letters(model).map(|(targets, scope)| {
+            let chosen = |row: &&LetterRow| targets.iter().any(|target| target.id == row.id);
+            let rows: Vec<&LetterRow> = letters(model).iter().filter(chosen).collect();
+            match !rows.is_empty() && rows.iter().all(|row| aside(row.status)) {
+                true => (ActionKind::Restore, (Wish::Restore(targets), scope)),
+                false => (ActionKind::Discard, (Wish::Discard(targets), scope)),
+            }
+        }),
+    };
+    match found {
+        Ok((kind, found)) => open(model, kind, Ok(found), false),
+        Err(why) => open(model, ActionKind::Discard, Err(why), false),
+    }
+}
+
+/// `K`: the newest replay that runs.
+pub(super) fn stop(model: &mut Model) -> Vec<Effect> {
+    let replays = model.board().map(|board| board.replays.as_slice()).unwrap_or_default();
+    let running = replays.iter().find(|replay| replay.ended_at.is_none() && replay.stopped.is_none());
+    let found = match running {
+        Some(replay) => {
+            let scope = format!(
+                "the replay of {} {}",
+                replay.total,
+                plural(replay.total.unsigned_abs() as usize, "letter")
+            );
+            Ok((Wish::Stop(Target { id: replay.id.clone(), seen: Some(replay.version) }), scope))
+        }
+        None => Err("no replay is running"),
+    };
+    open_at(model, ActionKind::Stop, found, false, false)
+}
+
 /// `O`: one circuit, the one under the cursor. What is proposed first is what its row is not.
 pub(super) fn force(model: &mut Model) -> Vec<Effect> {
     let found = match circuit_here(model) {
@@ -244,33 +291,40 @@ fn open_at(
 }
 
 fn replay_groups(model: &Model) -> Result<(Wish, String), &'static str> {
+    chosen_groups(model).map(|(groups, scope)| (Wish::ReplayGroups(groups), scope))
+}
+
+/// The marked groups, else the one under the cursor.
+fn chosen_groups(model: &Model) -> Result<(Vec<String>, String), &'static str> {
     let marks = &model.list().marks;
     if !marks.is_empty() {
         let groups: Vec<_> = marks.keys().cloned().collect();
         let scope =
             format!("every open dead letter of {} marked {}", groups.len(), plural(groups.len(), "group"));
-        return Ok((Wish::ReplayGroups(groups), scope));
+        return Ok((groups, scope));
     }
     let cursor = model.list().cursor.clone().ok_or("there is no dead letter")?;
     let groups = model.groups();
     let group = groups.iter().find(|group| group.fingerprint == cursor).ok_or("there is no dead letter")?;
     // The fingerprint says which; the error is only there to recognize it.
     let error = fit(&crate::domain::mask::secrets(group.error.as_str()), 120);
-    Ok((
-        Wish::ReplayGroups(vec![cursor.clone()]),
-        format!("every open dead letter of group {}: {error}", shown(&cursor)),
-    ))
+    Ok((vec![cursor.clone()], format!("every open dead letter of group {}: {error}", shown(&cursor))))
 }
 
 fn replay_letters(model: &Model) -> Result<(Wish, String), &'static str> {
+    chosen_letters(model).map(|(letters, scope)| (Wish::Replay(letters), scope))
+}
+
+/// The marked letters, else the one under the cursor.
+fn chosen_letters(model: &Model) -> Result<(Vec<Target<LetterId>>, String), &'static str> {
     if !model.list().marks.is_empty() {
         let targets: Vec<Target<LetterId>> = marked(model);
         let scope = format!("{} marked dead {}", targets.len(), plural(targets.len(), "letter"));
-        return Ok((Wish::Replay(targets), scope));
+        return Ok((targets, scope));
     }
     let cursor = model.list().cursor.as_deref().unwrap_or_default();
     match letters(model).iter().find(|row| row.id.as_str() == cursor) {
-        Some(row) => Ok((Wish::Replay(vec![letter(row)]), "this dead letter".to_owned())),
+        Some(row) => Ok((vec![letter(row)], "this dead letter".to_owned())),
         None => Err("there is no dead letter"),
     }
 }

@@ -21,6 +21,7 @@ enum Word {
 const WORDS: &[(&str, Word)] = &[
     ("audit", Word::Do(Action::Show(View::Audit))),
     ("circuits", Word::Do(Action::Show(View::Circuits))),
+    ("discard", Word::Do(Action::Discard)),
     ("filter", Word::Do(Action::Filter)),
     ("force", Word::Do(Action::Force)),
     ("freeze", Word::Do(Action::Freeze)),
@@ -34,9 +35,11 @@ const WORDS: &[(&str, Word)] = &[
     ("refresh", Word::Do(Action::Refresh)),
     ("release", Word::Do(Action::Release)),
     ("replay", Word::Do(Action::Replay)),
+    ("restore", Word::Do(Action::Discard)),
     ("resume", Word::Do(Action::Resume)),
     ("rollback", Word::Do(Action::RollBack)),
     ("unpause", Word::Do(Action::Pause)),
+    ("stop", Word::Do(Action::Stop)),
     ("theme dark", Word::Theme(Palette::Dark)),
     ("theme light", Word::Theme(Palette::Light)),
 ];

@@ -168,7 +168,11 @@ fn send(model: &mut Model, submission: Submission) -> Vec<Effect> {
         (_, Some(_)) => dialog.runs(),
         (Command::Resume { onboardings, .. }, None) => onboardings.iter().map(|t| t.id.0.clone()).collect(),
         (Command::RollBack { onboarding, .. }, None) => vec![onboarding.id.0.clone()],
-        (Command::Replay { letters, .. }, None) => letters.iter().map(|t| t.id.0.clone()).collect(),
+        (
+            Command::Replay { letters, .. } | Command::Discard { letters } | Command::Restore { letters },
+            None,
+        ) => letters.iter().map(|t| t.id.0.clone()).collect(),
+        (Command::Stop { replay }, None) => vec![replay.id.0.clone()],
         (Command::Release { keys }, None) => keys.iter().map(|t| t.id.0.clone()).collect(),
         (Command::Force { circuit: target, .. }, None)
         | (Command::Pause { operation: target, .. } | Command::Unpause { operation: target }, None) => {

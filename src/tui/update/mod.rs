@@ -147,6 +147,8 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::RollBack => return action::roll_back(model),
         Action::Release => return action::release(model),
         Action::Force => return action::force(model),
+        Action::Discard => return action::discard(model),
+        Action::Stop => return action::stop(model),
         Action::Pause => return action::pause(model),
     }
     Vec::new()
@@ -170,6 +172,8 @@ fn nothing_here(action: Action, label: &str) -> String {
         }
         Action::Group => "no groups here: 4 Letters has some".to_owned(),
         Action::Release => "no key to release here: 3 Keys has them".to_owned(),
+        Action::Discard => "no dead letter to discard here: 4 Letters has them".to_owned(),
+        Action::Stop => "no replay to stop here: 1 Pulse and 4 Letters have them".to_owned(),
         Action::Force => "no circuit to force here: 5 Circuits has them".to_owned(),
         Action::Pause => {
             "nothing to pause here: 5 Circuits has operations, 1 Pulse pauses all onboardings".to_owned()

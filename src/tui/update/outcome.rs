@@ -34,7 +34,7 @@ pub(super) fn done(model: &mut Model, ticket: Ticket, result: Result<Receipt, Re
             model.pending.retain(|_, pending| pending.ticket != ticket || pending.done_at.is_some());
             let mut told: HashSet<&str> =
                 receipt.outcomes.iter().map(|outcome| outcome.id.as_str()).collect();
-            if let Wish::ReplayGroups(groups) = &dialog.wish {
+            if let Wish::ReplayGroups(groups) | Wish::DiscardGroups(groups) = &dialog.wish {
                 told.extend(groups.iter().map(String::as_str));
             }
             model.unmark(&told);
@@ -46,7 +46,7 @@ pub(super) fn done(model: &mut Model, ticket: Ticket, result: Result<Receipt, Re
         }
         Err(refusal) => {
             model.pending.retain(|_, pending| pending.ticket != ticket);
-            model.say(Tone::Bad, format!("{} refused: {refusal}", noun(dialog.kind)));
+            model.say(Tone::Bad, format!("{} refused: {refusal}", dialog.kind.words()));
         }
     }
     vec![Effect::Nudge]
@@ -77,6 +77,11 @@ fn sentence(receipt: &Receipt) -> String {
             format!("replay of {} {} begun", number(applied as i64), plural(applied, "letter"))
         }
         ActionKind::Release => format!("{} {} released", number(applied as i64), plural(applied, "key")),
+        ActionKind::Discard | ActionKind::Restore => {
+            let did = receipt.kind.past();
+            format!("{} dead {} {did}", number(applied as i64), plural(applied, "letter"))
+        }
+        ActionKind::Stop => "replay stopped: what it has begun goes on".to_owned(),
         ActionKind::Force | ActionKind::Pause | ActionKind::Unpause => {
             let id = receipt.outcomes.first().map(|outcome| shown(&outcome.id)).unwrap_or_default();
             match receipt.kind {
@@ -104,17 +109,4 @@ fn reasons(outcomes: &[TargetOutcome]) -> Vec<(String, usize)> {
     }
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     reasons
-}
-
-fn noun(kind: ActionKind) -> &'static str {
-    match kind {
-        ActionKind::Trigger => "trigger",
-        ActionKind::Resume => "resume",
-        ActionKind::RollBack => "roll-back",
-        ActionKind::Replay => "replay",
-        ActionKind::Release => "release",
-        ActionKind::Force => "force",
-        ActionKind::Pause => "pause",
-        ActionKind::Unpause => "unpause",
-    }
 }

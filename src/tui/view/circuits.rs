@@ -63,7 +63,7 @@ fn cells(model: &Model, row: &CircuitRow) -> Row {
     let look = model.look;
     let computed = phrase::circuit(&CircuitRow { forced: None, paused: None, ..row.clone() }, look);
     let decided = match model.pending.get(row.operation.as_str()) {
-        Some(pending) => Cell::new(format!("pending {}", phrase::wish(pending.kind)), look.busy()),
+        Some(pending) => Cell::new(format!("pending {}", pending.kind.words()), look.busy()),
         None => match phrase::decided(row) {
             Some(decided) => Cell::new(decided, look.warn()),
             None => Cell::new("-", look.dim()),

@@ -89,6 +89,9 @@ pub(super) fn lines(
             .map(|id| format!("  became {}", phrase::id(id.as_str())))
             .unwrap_or_default();
         side.push(Line::from(vec![Span::styled(word, style), Span::raw(format!("{when}{became}"))]));
+        if let Some(reason) = &item.reason {
+            side.extend(wrap(reason.as_str(), right).into_iter().map(|line| piece(line, look.dim())));
+        }
     }
     head(model, &mut side, "original request, masked");
     payload(model, &mut side, &page.request, right);

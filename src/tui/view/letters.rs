@@ -3,6 +3,7 @@
 use ratatui::{
     buffer::Buffer,
     layout::{Constraint, Layout, Rect},
+    style::Style,
     text::{Line, Span},
 };
 
@@ -11,6 +12,7 @@ use crate::{
     engine::reader::{ReplayRow, Rows},
     tui::{
         model::{LettersBy, Model},
+        theme::Look,
         widget::{
             table::{Cell, Column, Row, Width},
             text::{clock, draw_lines, number, rate},
@@ -48,6 +50,13 @@ pub(super) fn draw_groups(model: &Model, buffer: &mut Buffer, area: Rect) -> Opt
     let groups = model.groups();
     let open: i64 = groups.iter().map(|group| group.open).sum();
     let mut title = format!(" dead letters by error · {} · {} open ", groups.len(), number(open));
+    if let Some(counts) = model.board().map(|board| &board.counts) {
+        for (count, word) in [(counts.quarantined, "quarantined"), (counts.discarded, "discarded")] {
+            if count.0 > 0 {
+                title.push_str(&format!("· {count} {word} "));
+            }
+        }
+    }
     let panel = model.panel_rows() as u16;
     let [area, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(panel)]).areas(area);
     if panel > 0 {
@@ -134,25 +143,43 @@ fn open(model: &Model) -> Option<String> {
 fn draw_replays(model: &Model, buffer: &mut Buffer, area: Rect) {
     let inner = frame::draw(model, buffer, area, &Line::from(" replays "));
     let Some(board) = model.board() else { return };
+    draw_lines(buffer, inner, &board.replays.iter().map(|row| replay(model, row)).collect::<Vec<_>>());
+}
+
+fn replay(model: &Model, row: &ReplayRow) -> Line<'static> {
     let look = model.look;
-    let line = |replay: &ReplayRow| {
-        let style = |count: i64, style| if count > 0 { style } else { look.dim() };
-        Line::from(vec![
-            Span::styled(format!("{} ", clock(replay.created_at, model.database_now())), look.dim()),
-            Span::raw(format!("{} of {}: ", replay.operator, number(replay.total))),
-            Span::styled(
-                format!("{} succeeded", number(replay.succeeded)),
-                style(replay.succeeded, look.good()),
-            ),
-            Span::raw(", "),
-            Span::styled(
-                format!("{} failed again", number(replay.failed_again)),
-                style(replay.failed_again, look.bad()),
-            ),
-            Span::raw(", "),
-            Span::styled(format!("{} waiting", number(replay.waiting)), style(replay.waiting, look.busy())),
-            Span::styled(format!("  at most {}/s", rate(replay.per_second)), look.dim()),
-        ])
+    let mut line = Line::from(vec![
+        Span::styled(format!("{} ", clock(row.created_at, model.database_now())), look.dim()),
+        Span::raw(format!("{} of {}: ", row.operator, number(row.total))),
+    ]);
+    let mut count = |count: i64, what: &str, style: Style| {
+        let style = if count > 0 { style } else { look.dim() };
+        line.spans.push(Span::styled(format!("{} {what}", number(count)), style));
     };
-    draw_lines(buffer, inner, &board.replays.iter().map(line).collect::<Vec<_>>());
+    count(row.succeeded, "succeeded, ", look.good());
+    count(row.failed_again, "failed again, ", look.bad());
+    if row.new_errors > 0 {
+        count(row.new_errors, "of them with a new error, ", look.warn());
+    }
+    if row.skipped > 0 {
+        count(row.skipped, "left out, ", look.dim());
+    }
+    count(row.waiting, "waiting", look.busy());
+    let (standing, style) = stands(row, look);
+    line.spans.push(Span::styled(format!("  {standing}"), style));
+    line
+}
+
+/// Where a replay stands: its stage, what it waits for, or why it stopped.
+fn stands(row: &ReplayRow, look: Look) -> (String, Style) {
+    let tried = row.dispatched - row.skipped;
+    match (&row.stopped, &row.held_by) {
+        (Some(why), _) => (format!("stopped: {why}"), look.warn()),
+        (None, _) if row.ended_at.is_some() => ("ended".to_owned(), look.dim()),
+        (None, Some(operation)) => (format!("waits for {operation}"), look.warn()),
+        (None, None) if row.dispatched >= row.total => ("all are on their way".to_owned(), look.dim()),
+        (None, None) if tried <= 1 => ("one goes first".to_owned(), look.dim()),
+        (None, None) if tried <= 11 => ("ten go next".to_owned(), look.dim()),
+        (None, None) => (format!("{}/s: K stops it", rate(row.per_second)), look.dim()),
+    }
 }

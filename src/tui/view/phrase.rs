@@ -5,7 +5,6 @@ use ratatui::style::Style;
 
 use crate::{
     domain::{
-        action::ActionKind,
         attempt::CompensationStatus,
         circuit::{CircuitState, Forced},
         fault::shape,
@@ -71,7 +70,7 @@ pub(super) fn ago(at: DateTime<Utc>, model: &Model) -> String {
 pub(super) fn onboarding(row: &OnboardingRow, model: &Model) -> (String, Style) {
     let look = model.look;
     if let Some(pending) = model.pending.get(row.id.as_str()) {
-        return (format!("pending {}", wish(pending.kind)), look.busy());
+        return (format!("pending {}", pending.kind.words()), look.busy());
     }
     let Some(phase) = row.phase else {
         return match row.status {
@@ -102,7 +101,7 @@ pub(super) fn onboarding(row: &OnboardingRow, model: &Model) -> (String, Style) 
 pub(super) fn key(row: &KeyRow, model: &Model) -> (String, Style) {
     let look = model.look;
     if let Some(pending) = model.pending.get(row.key.as_str()) {
-        return (format!("pending {}", wish(pending.kind)), look.busy());
+        return (format!("pending {}", pending.kind.words()), look.busy());
     }
     match (row.phase, row.stuck) {
         (_, true) => ("stuck".to_owned(), look.bad()),
@@ -141,7 +140,7 @@ pub(super) fn lease(row: &KeyRow, model: &Model) -> String {
 pub(super) fn letter(row: &LetterRow, model: &Model) -> (String, Style) {
     let look = model.look;
     if let Some(pending) = model.pending.get(row.id.as_str()) {
-        return (format!("pending {}", wish(pending.kind)), look.busy());
+        return (format!("pending {}", pending.kind.words()), look.busy());
     }
     match row.status {
         LetterStatus::Open => ("open".to_owned(), look.bad()),
@@ -225,16 +224,7 @@ pub(super) fn verdict(kind: VerdictKind, look: Look) -> Style {
 /// `replayed by ana, 40 s ago`.
 pub(super) fn last_action(last: Option<&LastAction>, model: &Model) -> String {
     last.map_or_else(String::new, |last| {
-        let did = match last.kind {
-            ActionKind::Trigger => "triggered",
-            ActionKind::Resume => "resumed",
-            ActionKind::RollBack => "rolled back",
-            ActionKind::Replay => "replayed",
-            ActionKind::Release => "released",
-            ActionKind::Force => "forced",
-            ActionKind::Pause => "paused",
-            ActionKind::Unpause => "let go",
-        };
+        let did = last.kind.past();
         format!("{did} by {}, {} ago", id(&last.operator), span(model.database_now() - last.at))
     })
 }
@@ -244,20 +234,6 @@ pub(super) fn last_action_short(last: Option<&LastAction>, model: &Model) -> Str
     last.map_or_else(String::new, |last| {
         format!("{}, {} ago", id(&last.operator), whole_span(model.database_now() - last.at))
     })
-}
-
-/// What is pending.
-pub(super) fn wish(kind: ActionKind) -> &'static str {
-    match kind {
-        ActionKind::Trigger => "trigger",
-        ActionKind::Resume => "resume",
-        ActionKind::RollBack => "roll back",
-        ActionKind::Replay => "replay",
-        ActionKind::Release => "release",
-        ActionKind::Force => "force",
-        ActionKind::Pause => "pause",
-        ActionKind::Unpause => "unpause",
-    }
 }
 
 /// Whether a row is marked, and whether it is still the one that was.

@@ -233,7 +233,7 @@ async fn a_replay_closes_its_letter_and_a_second_failure_writes_a_new_one(url: &
     let first = world.until(&id, Phase::Failed).await.row.letter.unwrap();
     let replay = |letter: &LetterId| Command::Replay {
         letters: vec![Target { id: letter.clone(), seen: None }],
-        pace: Pace { per_second: 100.0 },
+        pace: Pace { per_second: 100.0, ..Pace::default() },
     };
     world.submit("ana", replay(&first)).await.unwrap();
     let second =

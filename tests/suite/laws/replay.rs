@@ -3,19 +3,29 @@
 use std::{collections::HashSet, time::Duration};
 
 use redrive::{
-    domain::fault::Fault,
+    domain::{circuit::CircuitState, fault::Fault, id::OnboardingId},
     engine::{
         command::{Asker, Command, LeftOut, Pace, Refusal, Submission, Target},
-        reader::{Detail, LetterPage, Page, Query},
-        store::{Recorded, StepOutcome},
+        plan,
+        reader::{Detail, LetterPage, Page, Query, ReplayRow},
+        store::{CircuitReport, Heartbeat, Recorded, StepOutcome},
     },
 };
 use tokio::task::JoinSet;
 
-use crate::support::stores::{TestStore, done, noon, submission};
+use crate::support::stores::{TestStore, done, noon, report, submission};
 
 laws!(
-    a_replay_resumes_its_onboardings_paced,
+    one_letter_goes_first_then_ten_then_the_rest_at_the_pace,
+    ten_are_on_their_way_and_no_more_until_they_are_known,
+    of_many_workers_that_ask_one_moves_it_on_and_another_goes_on_after_it,
+    it_stops_when_its_first_letter_fails_again_and_the_rest_is_open,
+    it_stops_when_too_many_fail_again,
+    it_holds_while_a_circuit_it_needs_is_open_and_goes_on_after,
+    an_operator_stops_it_and_what_has_begun_goes_on,
+    what_was_dealt_with_before_its_turn_is_left_out_and_said_why,
+    a_letter_replayed_too_often_in_vain_is_quarantined_until_it_is_restored,
+    what_is_discarded_is_kept_and_can_be_restored,
     a_replay_that_succeeds_closes_its_letter,
     a_replay_that_fails_again_leaves_a_new_letter,
     two_operators_at_the_same_moment_apply_once,
@@ -26,7 +36,7 @@ laws!(
 
 fn replay(letters: &[&str]) -> Submission {
     let letters = letters.iter().map(|id| Target { id: (*id).into(), seen: None }).collect();
-    submission(Command::Replay { letters, pace: Pace { per_second: 2.0 } })
+    submission(Command::Replay { letters, pace: Pace { per_second: 2.0, ..Pace::default() } })
 }
 
 async fn letter(store: &TestStore, id: &str) -> LetterPage {
@@ -37,34 +47,283 @@ async fn letter(store: &TestStore, id: &str) -> LetterPage {
     }
 }
 
-async fn a_replay_resumes_its_onboardings_paced(store: TestStore) {
-    let mut letters = Vec::new();
-    for name in ["one", "two", "three"] {
-        letters.push(store.failed(name).await.1);
+/// Moves replays on, as every worker does several times a second; answers how many letters began.
+async fn pace(store: &TestStore) -> u64 {
+    store.opened.store.pace_replays().await.expect("it moves on")
+}
+
+/// So many failed onboardings and their letters, oldest first.
+async fn failures(store: &TestStore, count: usize) -> Vec<(OnboardingId, String)> {
+    let mut failed = Vec::new();
+    for n in 0..count {
+        failed.push(store.failed(&format!("repo-{n}")).await);
     }
-    let ids: Vec<&str> = letters.iter().map(String::as_str).collect();
-    let receipt =
-        store.opened.store.act(&replay(&[ids[2], "nowhere", ids[0], ids[1]])).await.expect("it replays");
-    assert_eq!(receipt.applied(), 3);
-    assert_eq!(receipt.outcomes[1].left_out, Some(LeftOut::NotFound));
-    let due = store.column("SELECT run_at FROM work ORDER BY run_at").await;
-    let offsets = [0.0, 2.5, 3.0];
-    for (due, offset) in due.iter().zip(offsets) {
-        let expected = noon() + Duration::from_secs_f64(offset);
-        let expected =
-            expected.format(if store.is_sqlite() { "%Y-%m-%dT%H:%M:%S%.6f" } else { "%Y-%m-%d %H:%M:%S" });
-        assert!(due.starts_with(&expected.to_string()), "{due} is {offset} s after noon");
+    failed
+}
+
+fn ids(failed: &[(OnboardingId, String)]) -> Vec<&str> {
+    failed.iter().map(|(_, letter)| letter.as_str()).collect()
+}
+
+/// Everything that began comes to its end: well, or with the same error again.
+async fn all_end(store: &TestStore, well: bool) -> usize {
+    let claimed = store.claim("worker-a", 100).await;
+    for claimed in &claimed {
+        match well {
+            true => drop(store.record(claimed, StepOutcome::Completed { done: done() }).await),
+            false => {
+                drop(store.fail(claimed, Fault::transient("503 from api.github").of("github.tree")).await)
+            }
+        }
     }
-    assert_eq!(store.claim_one().await.replay, receipt.replay, "the canary alone");
+    claimed.len()
+}
+
+async fn row(store: &TestStore) -> ReplayRow {
+    store.board(Query::default()).await.replays.remove(0)
+}
+
+async fn one_letter_goes_first_then_ten_then_the_rest_at_the_pace(store: TestStore) {
+    let failed = failures(&store, 16).await;
+    let mut order = ids(&failed);
+    order.insert(1, "nowhere");
+    let receipt = store.opened.store.act(&replay(&order)).await.expect("it replays");
+    assert_eq!((receipt.applied(), &receipt.outcomes[1].left_out), (16, &Some(LeftOut::NotFound)));
     let board = store.board(Query::default()).await;
-    assert_eq!((board.counts.letters.0, board.counts.replaying.0), (0, 3));
-    assert_eq!((board.replays[0].total, board.replays[0].waiting), (3, 3));
-    assert_eq!((board.letter_groups[0].open, board.letter_groups[0].replaying), (0, 3));
+    assert_eq!((board.counts.letters.0, board.counts.replaying.0), (0, 16));
+    assert_eq!((board.letter_groups[0].open, board.letter_groups[0].replaying), (0, 16));
+    assert!(store.claim("worker-a", 100).await.is_empty(), "nothing begins by itself");
+    assert_eq!(pace(&store).await, 1);
+    let canary = store.claim_one().await;
+    assert_eq!(
+        (&canary.lease.onboarding, &canary.replay),
+        (&failed[0].0, &receipt.replay),
+        "the first one asked"
+    );
+    store.time.advance(Duration::from_secs(5));
+    assert_eq!(pace(&store).await, 0, "until it is known");
+    store.record(&canary, StepOutcome::Completed { done: done() }).await.expect("it completes");
+    let mut began = Vec::new();
+    for _ in 0..12 {
+        began.push(pace(&store).await);
+        all_end(&store, true).await;
+        store.time.advance(Duration::from_secs(1));
+    }
+    assert_eq!(began, [2, 2, 2, 2, 2, 2, 2, 1, 0, 0, 0, 0], "two a second");
+    let row = row(&store).await;
+    assert_eq!((row.total, row.succeeded, row.waiting, row.ended_at.is_some()), (16, 16, 0, true));
+}
+
+async fn ten_are_on_their_way_and_no_more_until_they_are_known(store: TestStore) {
+    let failed = failures(&store, 14).await;
+    store.opened.store.act(&replay(&ids(&failed))).await.expect("it replays");
+    pace(&store).await;
+    all_end(&store, true).await;
+    let mut began = 0;
+    for _ in 0..20 {
+        store.time.advance(Duration::from_millis(500));
+        began += pace(&store).await;
+    }
+    assert_eq!(began, 10);
+    let claimed = store.claim("worker-a", 100).await;
+    for claimed in &claimed[..9] {
+        store.record(claimed, StepOutcome::Completed { done: done() }).await.expect("it completes");
+    }
+    assert_eq!(pace(&store).await, 0, "one of them is on its way");
+    store.record(&claimed[9], StepOutcome::Completed { done: done() }).await.expect("it completes");
+    assert_eq!(pace(&store).await, 2);
+}
+
+async fn of_many_workers_that_ask_one_moves_it_on_and_another_goes_on_after_it(store: TestStore) {
+    let failed = failures(&store, 4).await;
+    store.opened.store.act(&replay(&ids(&failed))).await.expect("it replays");
+    for expected in [1, 0] {
+        let mut asking = JoinSet::new();
+        for _ in 0..4 {
+            let handle = store.again().await.store;
+            asking.spawn(async move { handle.pace_replays().await.expect("it answers") });
+        }
+        assert_eq!(asking.join_all().await.into_iter().sum::<u64>(), expected);
+    }
+    all_end(&store, true).await;
+    store.time.advance(Duration::from_secs(1));
+    assert_eq!(store.again().await.store.pace_replays().await, Ok(2), "whoever asks");
+}
+
+async fn it_stops_when_its_first_letter_fails_again_and_the_rest_is_open(store: TestStore) {
+    let failed = failures(&store, 3).await;
+    store.opened.store.act(&replay(&ids(&failed))).await.expect("it replays");
+    pace(&store).await;
+    all_end(&store, false).await;
+    assert_eq!(pace(&store).await, 0);
+    let row = row(&store).await;
+    assert_eq!(row.stopped.as_ref().map(|why| why.as_str()), Some("the first letter failed again"));
+    assert_eq!((row.failed_again, row.new_errors, row.skipped, row.waiting), (1, 0, 2, 0));
+    let page = letter(&store, &failed[1].1).await;
+    assert_eq!((page.row.status.as_str(), page.row.replays), ("open", 0), "it was not replayed");
+    assert_eq!(
+        page.replays[0].reason.as_ref().map(|why| why.as_str()),
+        Some("the replay was stopped: the first letter failed again")
+    );
+    assert_eq!(store.board(Query::default()).await.letter_groups[0].open, 3);
+    store.opened.store.act(&replay(&[&failed[1].1])).await.expect("it can be replayed again");
+}
+
+async fn it_stops_when_too_many_fail_again(store: TestStore) {
+    let failed = failures(&store, 20).await;
+    store.opened.store.act(&replay(&ids(&failed))).await.expect("it replays");
+    pace(&store).await;
+    all_end(&store, true).await;
+    let mut began = 0;
+    while began < 10 {
+        store.time.advance(Duration::from_secs(1));
+        began += pace(&store).await;
+    }
+    for (n, claimed) in store.claim("worker-a", 100).await.iter().enumerate() {
+        match n < 7 {
+            true => drop(store.record(claimed, StepOutcome::Completed { done: done() }).await),
+            false => drop(store.fail(claimed, Fault::permanent("422 another").of("github.tree")).await),
+        }
+    }
+    assert_eq!(pace(&store).await, 0);
+    let row = row(&store).await;
+    let why = "3 of 11 failed again, more than 20 %";
+    assert_eq!(row.stopped.as_ref().map(|why| why.as_str()), Some(why));
+    assert_eq!((row.succeeded, row.failed_again, row.new_errors, row.skipped), (8, 3, 3, 9));
+    assert!(row.ended_at.is_some());
+}
+
+async fn it_holds_while_a_circuit_it_needs_is_open_and_goes_on_after(store: TestStore) {
+    let failed = failures(&store, 2).await;
+    store.opened.store.act(&replay(&ids(&failed))).await.expect("it replays");
+    let open = |state| async move {
+        let circuits = vec![CircuitReport { state, ..report("github.tree") }];
+        Heartbeat { worker: "one".into(), metrics_url: None, running: 0, circuits }
+    };
+    store.opened.store.beat(&open(CircuitState::Open).await).await.expect("it beats");
+    assert_eq!(pace(&store).await, 0);
+    assert_eq!(row(&store).await.held_by.as_ref().map(|by| by.as_str()), Some("github.tree"));
+    store.opened.store.beat(&open(CircuitState::HalfOpen).await).await.expect("it beats");
+    assert_eq!((pace(&store).await, row(&store).await.held_by), (1, None));
+    all_end(&store, true).await;
+    let pause = Command::Pause { operation: Target { id: "onboarding".into(), seen: None }, seconds: None };
+    store.submit(pause).await.expect("everything is paused");
+    store.time.advance(Duration::from_secs(1));
+    assert_eq!(pace(&store).await, 0);
+    assert_eq!(row(&store).await.held_by.as_ref().map(|by| by.as_str()), Some("onboarding"));
+}
+
+async fn an_operator_stops_it_and_what_has_begun_goes_on(store: TestStore) {
+    let failed = failures(&store, 3).await;
+    let receipt = store.opened.store.act(&replay(&ids(&failed))).await.expect("it replays");
+    pace(&store).await;
+    let stop =
+        || Command::Stop { replay: Target { id: receipt.replay.clone().expect("it runs"), seen: None } };
+    let standing = store.opened.reader.standing(&stop()).await.expect("it looks");
+    let plan = plan::draw(&stop(), &standing);
+    assert_eq!((plan.will_run(), plan.lines[0].label.as_str()), (1, "replay of 3 by ana"));
+    assert_eq!(plan.warnings[0].as_str(), "1 of its letters were begun and go on, 2 are open again");
+    let stopped = store.submit(stop()).await.expect("it stops");
+    assert_eq!((stopped.kind.as_str(), stopped.applied()), ("stop", 1));
+    let audit = "SELECT a.kind || ' ' || t.target_kind FROM operator_actions a JOIN operator_action_targets t ON t.action_id = a.id \
+        WHERE a.kind = 'stop'";
+    assert_eq!(store.column(audit).await, ["stop replay"]);
+    store.time.advance(Duration::from_secs(60));
+    assert_eq!(pace(&store).await, 0);
+    assert_eq!(row(&store).await.waiting, 1);
+    all_end(&store, true).await;
+    let row = row(&store).await;
+    assert_eq!((row.succeeded, row.skipped, row.ended_at.is_some()), (1, 2, true));
+    match store.submit(stop()).await {
+        Err(refusal) => assert!(refusal.to_string().contains("already stopped: by ana"), "{refusal}"),
+        Ok(receipt) => panic!("it was stopped: {receipt:?}"),
+    }
+}
+
+async fn what_was_dealt_with_before_its_turn_is_left_out_and_said_why(store: TestStore) {
+    let failed = failures(&store, 4).await;
+    store.opened.store.act(&replay(&ids(&failed))).await.expect("it replays");
+    store.resume(&failed[1].0, None).await.expect("it resumes");
+    store.roll_back(&failed[2].0, None).await.expect("it rolls back");
+    store
+        .sql(&format!("UPDATE onboarding_history SET status = 'completed' WHERE id = '{}'", failed[3].0))
+        .await;
+    pace(&store).await;
+    for claimed in store.claim("worker-a", 100).await {
+        if claimed.direction == redrive::engine::store::Direction::Forward {
+            store.record(&claimed, StepOutcome::Completed { done: done() }).await.expect("it completes");
+        }
+    }
+    store.time.advance(Duration::from_secs(1));
+    assert_eq!(pace(&store).await, 1, "its turn comes, and it is left out");
+    let mut why = Vec::new();
+    for (_, id) in &failed {
+        let item = letter(&store, id).await.replays.remove(0);
+        why.push((item.outcome.as_str(), item.reason.map(|why| why.to_string())));
+    }
+    let said = |why: &str| Some(why.to_owned());
+    assert_eq!(
+        why,
+        [
+            ("succeeded", None),
+            ("skipped", said("its onboarding was resumed meanwhile")),
+            ("skipped", said("its onboarding was rolled back meanwhile")),
+            ("skipped", said("already completed")),
+        ]
+    );
+    let row = row(&store).await;
+    assert_eq!((row.succeeded, row.skipped, row.waiting), (1, 3, 0));
+}
+
+async fn a_letter_replayed_too_often_in_vain_is_quarantined_until_it_is_restored(store: TestStore) {
+    let (_, mut id) = store.failed("poison").await;
+    for round in 1..=5 {
+        store.opened.store.act(&replay(&[&id])).await.expect("it replays");
+        assert_eq!(pace(&store).await, 1, "round {round}");
+        let claimed = store.claim_one().await;
+        id = store.fail(&claimed, Fault::transient("503 from api.github").of("github.tree")).await;
+    }
+    let page = letter(&store, &id).await;
+    assert_eq!((page.row.status.as_str(), page.row.replays), ("quarantined", 5));
+    let board = store.board(Query::default()).await;
+    assert_eq!((board.counts.letters.0, board.counts.quarantined.0, board.letter_groups.len()), (0, 1, 0));
+    let why = store.opened.store.act(&replay(&[&id])).await.expect_err("it is left alone").to_string();
+    assert!(why.contains("letter already quarantined"), "{why}");
+    let restore = || Command::Restore {
+        letters: vec![Target { id: id.as_str().into(), seen: Some(page.row.version) }],
+    };
+    store.submit(restore()).await.expect("it is restored");
+    assert_eq!(store.board(Query::default()).await.letter_groups[0].open, 1);
+    let why = store.submit(restore()).await.expect_err("it is open").to_string();
+    assert!(why.contains("only what was discarded or quarantined can be restored"), "{why}");
+    store.opened.store.act(&replay(&[&id])).await.expect("and can be replayed");
+}
+
+async fn what_is_discarded_is_kept_and_can_be_restored(store: TestStore) {
+    let failed = failures(&store, 2).await;
+    let of = |id: &str| vec![Target { id: id.into(), seen: None }];
+    let receipt =
+        store.submit(Command::Discard { letters: of(&failed[0].1) }).await.expect("it is discarded");
+    assert_eq!((receipt.kind.as_str(), receipt.applied()), ("discard", 1));
+    let board = store.board(Query::default()).await;
+    assert_eq!((board.counts.letters.0, board.counts.discarded.0, board.letter_groups[0].open), (1, 1, 1));
+    assert_eq!(board.counts.failed.0, 2, "its onboarding stays failed");
+    let page = letter(&store, &failed[0].1).await;
+    assert_eq!((page.row.status.as_str(), page.history.len()), ("discarded", 1));
+    assert_eq!(page.row.last_action.expect("an action").to_string(), "discarded by ana at 12:00:00 UTC");
+    assert!(store.opened.store.act(&replay(&[&failed[0].1])).await.is_err());
+    assert!(store.submit(Command::Discard { letters: of(&failed[0].1) }).await.is_err());
+    store.submit(Command::Restore { letters: of(&failed[0].1) }).await.expect("it is restored");
+    assert_eq!(store.board(Query::default()).await.counts.letters.0, 2);
+    store.submit(Command::Discard { letters: of(&failed[1].1) }).await.expect("it is discarded");
+    store.resume(&failed[1].0, None).await.expect("its onboarding goes on");
+    assert_eq!(letter(&store, &failed[1].1).await.row.outcome.map(|o| o.as_str()), Some("resumed"));
 }
 
 async fn a_replay_that_succeeds_closes_its_letter(store: TestStore) {
     let (_, id) = store.failed("ledger").await;
     store.opened.store.act(&replay(&[&id])).await.expect("it replays");
+    pace(&store).await;
     let claimed = store.claim_one().await;
     let retry = StepOutcome::Retry {
         fault: Fault::transient("503"),
@@ -90,6 +349,7 @@ async fn a_replay_that_succeeds_closes_its_letter(store: TestStore) {
 async fn a_replay_that_fails_again_leaves_a_new_letter(store: TestStore) {
     let (_, old) = store.failed("ledger").await;
     store.opened.store.act(&replay(&[&old])).await.expect("it replays");
+    pace(&store).await;
     let claimed = store.claim_one().await;
     let new = store.fail(&claimed, Fault::permanent("422 invalid").of("github.tree")).await;
     let (old, new) = (letter(&store, &old).await, letter(&store, &new).await);
@@ -127,6 +387,7 @@ async fn two_operators_at_the_same_moment_apply_once(store: TestStore) {
             }
             other => panic!("the letter was taken, not {other:?}"),
         }
+        assert_eq!(pace(&store).await, 1);
         let taken = store.claim("worker-a", 10).await;
         assert_eq!(taken.len(), 1);
         store.record(&taken[0], StepOutcome::Completed { done: done() }).await.expect("it completes");
@@ -145,6 +406,7 @@ async fn two_letters_of_one_onboarding_are_replayed_once(store: TestStore) {
         .await;
     let receipt = store.opened.store.act(&replay(&[&id, "twin"])).await.expect("it replays");
     assert_eq!(receipt.outcomes[1].left_out, Some(LeftOut::InProgress { owner: None }));
+    pace(&store).await;
     let claimed = store.claim_one().await;
     assert_eq!(claimed.lease.onboarding, onboarding);
     store.record(&claimed, StepOutcome::Completed { done: done() }).await.expect("it completes");
@@ -175,7 +437,10 @@ async fn counters_of_groups_never_drift(store: TestStore) {
     }
     for (n, (onboarding, id)) in open.into_iter().enumerate() {
         match n % 3 {
-            0 => drop(store.opened.store.act(&replay(&[&id])).await.expect("it replays")),
+            0 => {
+                store.opened.store.act(&replay(&[&id])).await.expect("it replays");
+                pace(&store).await;
+            }
             1 => drop(store.resume(&onboarding, None).await.expect("it resumes")),
             _ => drop(store.roll_back(&onboarding, None).await.expect("it rolls back")),
         }

@@ -122,6 +122,10 @@ impl Store for Fake {
         unreachable!("a dashboard records nothing")
     }
 
+    async fn pace_replays(&self) -> Result<u64, StoreError> {
+        unreachable!("a dashboard moves nothing on")
+    }
+
     async fn renew(&self, _: &[Lease], _: Duration) -> Result<Vec<Lease>, StoreError> {
         unreachable!("a dashboard holds nothing")
     }

@@ -10,6 +10,7 @@ mod pages;
 mod pictures;
 mod plans;
 mod release;
+mod replays;
 mod steering;
 mod stories;
 mod story;

@@ -124,6 +124,42 @@ pub(crate) fn release(keys: Vec<(&str, Option<LeftOut>)>) -> Previewed {
     }
 }
 
+/// Letters set aside.
+pub(crate) fn discard(letters: &[&str]) -> Previewed {
+    let targets = letters.iter().map(|id| Target { id: (*id).into(), seen: Some(1) }).collect();
+    let command = Command::Discard { letters: targets };
+    let line =
+        |id: &&str| PlanLine { id: (*id).to_owned(), label: SafeText::new("acme/payments"), left_out: None };
+    Previewed {
+        action: "ac-new".into(),
+        plan: Plan {
+            kind: command.kind(),
+            lines: letters.iter().map(line).collect(),
+            undo: Vec::new(),
+            warnings: Vec::new(),
+        },
+        command,
+    }
+}
+
+/// A replay stopped.
+pub(crate) fn stop(id: &str) -> Previewed {
+    Previewed {
+        action: "ac-new".into(),
+        plan: Plan {
+            kind: ActionKind::Stop,
+            lines: vec![PlanLine {
+                id: id.to_owned(),
+                label: SafeText::new("replay of 371 letters"),
+                left_out: None,
+            }],
+            undo: Vec::new(),
+            warnings: vec![SafeText::new("what it has begun goes on")],
+        },
+        command: Command::Stop { replay: Target { id: id.into(), seen: Some(15) } },
+    }
+}
+
 /// A circuit forced.
 pub(crate) fn force(operation: &str, to: Option<Forced>, left_out: Option<LeftOut>) -> Previewed {
     let circuit = Target { id: operation.into(), seen: Some(3) };

@@ -11,7 +11,7 @@ use redrive::{
         Access,
         command::{Asker, Command, Elsewhere, LeftOut, Refusal, Submission},
         filter::{Field, Filter},
-        reader::{AttemptRow, Detail, List, Query, ReplayRow, Rows},
+        reader::{AttemptRow, Detail, List, Query, Rows},
         store::StoreError,
     },
     tui::{
@@ -565,7 +565,7 @@ fn the_command_line_completes_what_exists_and_refuses_what_does_not() {
     let mut story = storm();
     story.press(": 'th' Tab").see("theme");
     story.press("'l' Enter");
-    story.press(": 're' Enter").see("which one? refresh, release, replay, resume");
+    story.press(": 're' Enter").see("which one? refresh, release, replay, restore, resume");
     story.press("Esc : 'nope' Enter").see("no command");
     story.press("Esc : 'quit' Enter");
     assert_eq!(story.asked(), [Effect::Quit(Exit::Asked)]);
@@ -579,24 +579,6 @@ fn quitting_and_suspending_work_from_everywhere() {
         story.tell(Msg::Key(Key::Ctrl('z'))).tell(Msg::Key(Key::Ctrl('c')));
         assert_eq!(story.asked(), [Effect::Suspend, Effect::Quit(Exit::Asked)], "{keys}");
     }
-}
-
-#[test]
-fn a_running_replay_says_what_its_letters_came_to() {
-    let mut story = storm();
-    story.press("4").world_with(|world| {
-        world.board.as_mut().unwrap().replays.push(ReplayRow {
-            id: "rp-1".into(),
-            operator: "ana".into(),
-            created_at: worlds::noon(),
-            per_second: 5.0,
-            total: 371,
-            succeeded: 12,
-            failed_again: 3,
-            waiting: 356,
-        });
-    });
-    story.see("ana of 371: 12 succeeded, 3 failed again, 356 waiting");
 }
 
 #[test]

@@ -141,6 +141,7 @@ impl World {
                         outcome: ReplayOutcome::FailedAgain,
                         ended_at: Some(before(120)),
                         became: Some("lt-0009".into()),
+                        reason: None,
                     }],
                     audit: self.audit.clone(),
                 })),
@@ -607,6 +608,7 @@ pub(crate) fn storm() -> World {
         replaying: Count(0),
         oldest_letter: Some(before(90_000)),
         actions: Count(3),
+        ..Counts::default()
     };
     let calm = calm();
     let mut onboardings = vec![

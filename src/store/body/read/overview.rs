@@ -72,6 +72,8 @@ pub(super) async fn counts(conn: &mut Conn, now: Time) -> Result<Counts, sqlx::E
         oldest_stuck_key: stuck_keys.opt_time("oldest")?.map(|t| t.0),
         letters: capped(count(conn, capped!("dead_letters WHERE status = 'open'")).await?),
         replaying: capped(count(conn, capped!("dead_letters WHERE status = 'replaying'")).await?),
+        quarantined: capped(count(conn, capped!("dead_letters WHERE status = 'quarantined'")).await?),
+        discarded: capped(count(conn, capped!("dead_letters WHERE status = 'discarded'")).await?),
         oldest_letter: oldest.map(|row| row.time("created_at")).transpose()?.map(|t| t.0),
         actions: capped(count(conn, capped!("operator_actions")).await?),
     })
@@ -118,12 +120,19 @@ pub(super) async fn letter_groups(conn: &mut Conn, now: Time) -> Result<Vec<Lett
 }
 
 pub(super) async fn replays(conn: &mut Conn) -> Result<Vec<ReplayRow>, sqlx::Error> {
-    let running = "SELECT id, operator, created_at, per_second, total, succeeded, failed_again, skipped FROM replays \
-        WHERE ended_at IS NULL ORDER BY created_at DESC, id DESC LIMIT 20";
-    let ended = "SELECT id, operator, created_at, per_second, total, succeeded, failed_again, skipped FROM replays \
-        WHERE ended_at IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT 20";
-    let mut rows = query(running).fetch_all(&mut *conn).await?;
-    rows.extend(query(ended).fetch_all(conn).await?);
+    macro_rules! replays {
+        ($where:literal) => {
+            concat!(
+                "SELECT r.id, r.operator, r.created_at, r.per_second, r.refail_limit, r.total, r.dispatched, r.succeeded, \
+                 r.failed_again, r.new_errors, r.skipped, r.held_by, r.stopped_at, r.stopped_why, r.ended_at, r.version, a.reason \
+                 FROM replays r LEFT JOIN operator_actions a ON a.id = r.action_id WHERE ",
+                $where,
+                " ORDER BY r.created_at DESC, r.id DESC LIMIT 20"
+            )
+        };
+    }
+    let mut rows = query(replays!("r.ended_at IS NULL")).fetch_all(&mut *conn).await?;
+    rows.extend(query(replays!("r.ended_at IS NOT NULL")).fetch_all(conn).await?);
     rows.truncate(20);
     let replay = |row: &Row| -> Result<ReplayRow, sqlx::Error> {
         let (total, succeeded) = (row.int("total")?, row.int("succeeded")?);
@@ -136,7 +145,19 @@ pub(super) async fn replays(conn: &mut Conn) -> Result<Vec<ReplayRow>, sqlx::Err
             total,
             succeeded,
             failed_again,
+            new_errors: row.int("new_errors")?,
+            skipped,
+            dispatched: row.int("dispatched")?,
             waiting: (total - succeeded - failed_again - skipped).max(0),
+            refail_limit: row.float("refail_limit")?.unwrap_or(1.0),
+            held_by: row.opt_safe("held_by")?,
+            stopped: match row.opt_time("stopped_at")? {
+                Some(_) => Some(row.safe("stopped_why")?),
+                None => None,
+            },
+            reason: row.opt_safe("reason")?,
+            ended_at: row.opt_time("ended_at")?.map(|at| at.0),
+            version: row.int("version")?,
         })
     };
     let mut replays = rows.iter().map(replay).collect::<Result<Vec<_>, _>>()?;

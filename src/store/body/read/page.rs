@@ -128,7 +128,7 @@ pub(super) async fn letter(conn: &mut Conn, id: &LetterId) -> Result<Option<Lett
 
 /// What replays did with the letter, and with the one it came from.
 async fn replays(conn: &mut Conn, letter: &str) -> Result<Vec<ReplayItemRow>, sqlx::Error> {
-    let select = "SELECT i.replay_id, i.letter_id, i.outcome, i.ended_at, i.became FROM replay_items i \
+    let select = "SELECT i.replay_id, i.letter_id, i.outcome, i.ended_at, i.became, i.reason FROM replay_items i \
         JOIN replays r ON r.id = i.replay_id WHERE i.letter_id = $1 OR i.became = $1 ORDER BY r.created_at, r.id";
     let rows = query(select).bind(letter).fetch_all(conn).await?;
     let item = |row: &Row| {
@@ -138,6 +138,7 @@ async fn replays(conn: &mut Conn, letter: &str) -> Result<Vec<ReplayItemRow>, sq
             outcome: row.word("outcome")?.unwrap_or(ReplayOutcome::Waiting),
             ended_at: row.opt_time("ended_at")?.map(|t| t.0),
             became: row.opt_id("became")?,
+            reason: row.opt_safe("reason")?,
         })
     };
     rows.iter().map(item).collect()
