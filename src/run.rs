@@ -14,7 +14,12 @@ use crate::{
     config::{Engine as EngineConfig, Intake, Upstreams},
     demo,
     domain::{id::WorkerId, mask, text::SafeText},
-    engine::{Access, Engine, policies::Policies, store::Store},
+    engine::{
+        Access, Engine,
+        injection::{Injection, Injections},
+        policies::Policies,
+        store::Store,
+    },
     http,
     metrics::{
         self,
@@ -101,9 +106,11 @@ pub async fn open(settings: &Settings) -> anyhow::Result<Opened> {
 
 async fn open_as(settings: &Settings, options: OpenOptions) -> anyhow::Result<Opened> {
     let access = options.access;
+    let injections = Arc::clone(&options.injections);
     let opened = store::open(settings.database()?, options.of(&settings.engine)).await?;
-    let engine = Engine::new(Arc::clone(&opened.store), opened.reader, access);
-    Ok(Opened { engine, store: opened.store })
+    let store = injections.around_store(opened.store);
+    let engine = Engine::new(Arc::clone(&store), opened.reader, access);
+    Ok(Opened { engine, store })
 }
 
 /// Runs a headless command to its end.
@@ -143,15 +150,31 @@ pub fn migrate(settings: &Settings) -> anyhow::Result<ExitCode> {
 /// `redrive worker`.
 ///
 /// # Errors
-/// When the database cannot be opened or the address cannot be listened on.
-pub fn worker(settings: &Settings, listen: SocketAddr, name: Option<String>) -> anyhow::Result<ExitCode> {
+/// When the database cannot be opened or the address cannot be listened on, or when faults are to be injected and the
+/// database is not for trying.
+pub fn worker(
+    settings: &Settings,
+    listen: SocketAddr,
+    name: Option<String>,
+    faults: Vec<Injection>,
+) -> anyhow::Result<ExitCode> {
     log(settings.log.as_deref(), Quiet::Never)?;
     if settings.read_only {
         bail!("a worker writes: start it without --read-only");
     }
     runtime()?.block_on(async {
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let options = OpenOptions { application_name: "redrive worker".to_owned(), ..OpenOptions::default() };
+        if !faults.is_empty() && !store::is_for_trying(settings.database()?)? {
+            bail!(
+                "no faults are injected here: the database's name has to hold the word test or demo, so that no real one is troubled by mistake"
+            );
+        }
+        let injections = Injections::new(faults);
+        let options = OpenOptions {
+            application_name: "redrive worker".to_owned(),
+            injections: Arc::clone(&injections),
+            ..OpenOptions::default()
+        };
         let opened = open_as(settings, options).await?;
         let worker = WorkerId(name.unwrap_or_else(worker_name));
         let process = Process {
@@ -164,6 +187,7 @@ pub fn worker(settings: &Settings, listen: SocketAddr, name: Option<String>) -> 
             upstreams: settings.upstreams.clone(),
             listen,
             token: settings.token.clone(),
+            injections,
         };
         let database = format!("database: {}", process.engine.reader().label());
         let stopped = stopped()?;

@@ -25,11 +25,13 @@ use std::{
     time::Duration,
 };
 
+use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     demo,
     domain::text::SafeText,
+    engine::injection::Injection,
     run::{self, Settings},
     tui::theme::{Look, Palette},
 };
@@ -134,7 +136,22 @@ struct Demo {
     #[arg(long, value_name = "ADDR", requires = "only")]
     listen: Option<SocketAddr>,
     #[command(flatten)]
+    faults: Faults,
+    #[command(flatten)]
     top: Top,
+}
+
+#[derive(Debug, Args)]
+struct Faults {
+    /// Inject a fault, PLACE.MOMENT=WHAT; repeatable (--help says more)
+    ///
+    /// Put faults where real ones happen: only into a demo, or a database whose name holds the word test or demo.
+    /// PLACE is a state (CONFIGURING_SYNC, ROLLING_BACK), a verb of the store (claim, record, renew, …), or a verb for one
+    /// state (record:NOTIFYING). MOMENT is before, after or, for a verb on SQLite, commit. WHAT is fail, delay:TIME,
+    /// timeout, repeat, crash (as kill -9), stop (until SIGCONT) or panic, from the first time on; @2 from the second, *3
+    /// three times. For example CONFIGURING_SYNC.after=timeout*3, record.after=fail@5, claim.before=delay:2s.
+    #[arg(long = "fault", value_name = "FAULT")]
+    faults: Vec<Injection>,
 }
 
 #[derive(Debug, Args)]
@@ -145,6 +162,8 @@ struct Worker {
     /// The worker's name; host and process id by default
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    #[command(flatten)]
+    faults: Faults,
 }
 
 /// Whether `words`, of which the first is the program, are a command line; for what is offered to be pasted.
@@ -188,10 +207,15 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         None => run::top(&settings, &Top { theme: None, interval: Duration::from_secs(1) }.into()),
         Some(Command::Top(top)) => run::top(&settings, &top.into()),
         Some(Command::Demo(demo)) => match demo.listen {
+            Some(_) if !demo.faults.faults.is_empty() => {
+                bail!("--fault is for workers; the stand-ins' troubles are set with PUT /_faults")
+            }
             Some(listen) => run::upstreams(&settings, listen, &demo.plan()),
             None => run::demo(&settings, &demo.plan(), &demo.top.into()),
         },
-        Some(Command::Worker(worker)) => run::worker(&settings, worker.listen, worker.name),
+        Some(Command::Worker(worker)) => {
+            run::worker(&settings, worker.listen, worker.name, worker.faults.faults)
+        }
         Some(Command::Migrate) => run::migrate(&settings),
         Some(Command::Status(args)) => run::block(&settings, status::run(&settings, args)),
         Some(Command::Onboardings(verb)) => run::block(&settings, onboardings::run(&settings, verb)),
@@ -213,6 +237,7 @@ impl Demo {
             time_factor: self.time_factor,
             seed: self.seed,
             interval: self.top.interval,
+            faults: self.faults.faults.clone(),
         }
     }
 }

@@ -16,7 +16,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock, config,
-    engine::{Access, Engine, policies::Policies},
+    engine::{
+        Access, Engine,
+        injection::{Injection, Injections},
+        policies::Policies,
+    },
     http::HttpError,
     metrics::{
         scrape::{BadTarget, Target},
@@ -49,6 +53,8 @@ pub struct Plan {
     pub seed: u64,
     /// How often the dashboard looks.
     pub interval: Duration,
+    /// Faults for its worker and its database.
+    pub faults: Vec<Injection>,
 }
 
 /// Why a demo does not start.
@@ -108,14 +114,16 @@ pub async fn start(plan: &Plan) -> Result<Running, DemoError> {
     let url = format!("sqlite:{}", database(&folder).display());
     let engine_config = engine_config(plan.time_factor);
     store::migrate(&url).await?;
-    let opened = store::open(&url, OpenOptions::default().of(&engine_config)).await?;
+    let injections = Injections::new(plan.faults.clone());
+    let options = OpenOptions { injections: Arc::clone(&injections), ..OpenOptions::default() };
+    let opened = store::open(&url, options.of(&engine_config)).await?;
     let engine = Engine::new(Arc::clone(&opened.store), Arc::clone(&opened.reader), Access::ReadWrite);
 
     let options = upstreams::Options { seed: plan.seed, ..upstreams::Options::default() };
     let stand_ins = upstreams::Upstreams::start(ANYWHERE, options, &tracker, cancel.clone()).await?;
     let worker = Process {
         worker: WORKER.into(),
-        store: opened.store,
+        store: injections.around_store(opened.store),
         engine: engine.clone(),
         config: engine_config,
         policies: Policies::default(),
@@ -123,6 +131,7 @@ pub async fn start(plan: &Plan) -> Result<Running, DemoError> {
         upstreams: stand_ins.settings(),
         listen: ANYWHERE,
         token: None,
+        injections,
     };
     let intake = worker.start(&tracker, &cancel).await?;
     let legacy = legacy::start(&stand_ins, plan, &tracker, &cancel).await?;

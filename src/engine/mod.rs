@@ -14,6 +14,7 @@ pub mod command;
 pub mod decide;
 pub mod filter;
 pub mod idempotency;
+pub mod injection;
 pub mod key;
 pub mod lock;
 pub mod observer;

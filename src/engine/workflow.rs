@@ -44,6 +44,7 @@ pub struct StepPolicy {
 }
 
 /// What a state is given to work with.
+#[derive(Clone, Copy)]
 pub struct Step<'a> {
     /// Whose.
     pub onboarding: &'a OnboardingId,

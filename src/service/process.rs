@@ -13,6 +13,7 @@ use crate::{
         Engine,
         call::Calls,
         idempotency::{Keys, Operation},
+        injection::Injections,
         observer::Observer,
         policies::Policies,
         store::Store,
@@ -47,6 +48,8 @@ pub struct Process {
     pub listen: SocketAddr,
     /// What callers of its intake must send.
     pub token: Option<String>,
+    /// Faults for its steps.
+    pub injections: Arc<Injections>,
 }
 
 /// Why a worker process does not start.
@@ -86,7 +89,7 @@ impl Process {
         let worker = Worker::new(
             self.worker,
             self.store,
-            vec![Arc::new(pipeline)],
+            vec![self.injections.around_workflow(Arc::new(pipeline))],
             calls,
             self.config,
             Random::system(),

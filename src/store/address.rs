@@ -51,6 +51,16 @@ impl Address {
         Err(wrong("expected sqlite:PATH, sqlite::memory: or postgres://USER@HOST/DATABASE".to_owned()))
     }
 
+    /// Whether its name says that it is for trying things out.
+    pub(super) fn is_for_trying(&self) -> bool {
+        let name = match self {
+            Self::Temporary => return true,
+            Self::File(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::Postgres(options) => options.get_database().unwrap_or_default().to_owned(),
+        };
+        name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| matches!(word, "test" | "demo"))
+    }
+
     /// For headers and errors: never a password.
     pub(super) fn label(&self) -> String {
         match self {
@@ -116,6 +126,24 @@ mod tests {
         match Address::parse(url).unwrap() {
             Address::Postgres(options) => *options,
             _ => panic!("{url} is Postgres"),
+        }
+    }
+
+    #[test]
+    fn what_is_for_trying_says_so_in_its_name() {
+        let is = |url: &str| Address::parse(url).expect(url).is_for_trying();
+        for url in
+            ["sqlite:/x/demo.db", "sqlite::memory:", "postgres://u@h/test_1", "postgres://u@h/payments-demo"]
+        {
+            assert!(is(url), "{url}");
+        }
+        for url in [
+            "sqlite:/test/payments.db",
+            "postgres://test@h/payments",
+            "postgres://u@test/latest",
+            "postgres://u@h",
+        ] {
+            assert!(!is(url), "{url}");
         }
     }
 

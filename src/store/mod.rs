@@ -33,6 +33,7 @@ use crate::{
     config,
     engine::{
         Access,
+        injection::Injections,
         reader::Reader,
         store::{Store, StoreError},
     },
@@ -97,6 +98,8 @@ pub struct OpenOptions {
     pub quarantine_after: u32,
     /// Tests bind the time here.
     pub time: BoundTime,
+    /// Faults for while it commits; SQLite only.
+    pub injections: Arc<Injections>,
 }
 
 impl Default for OpenOptions {
@@ -112,6 +115,7 @@ impl Default for OpenOptions {
             unpark_per_second: config::Engine::default().unpark_per_second,
             quarantine_after: config::Engine::default().quarantine_after,
             time: BoundTime::default(),
+            injections: Arc::default(),
         }
     }
 }
@@ -138,6 +142,14 @@ impl OpenOptions {
             ..Self::default()
         }
     }
+}
+
+/// Whether faults may be injected into the database at `url`: its name, or its file's, holds the word test or demo.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub fn is_for_trying(url: &str) -> Result<bool, StoreError> {
+    Ok(Address::parse(url)?.is_for_trying())
 }
 
 /// An open database.

@@ -173,7 +173,20 @@ async fn open_kept(
             let writing = connect(&path, &options)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Normal);
+            let injections = Arc::clone(&options.injections);
             let pool = pool(1)
+                .after_connect(move |connection, _| {
+                    let injections = Arc::clone(&injections);
+                    Box::pin(async move {
+                        if !injections.is_empty() {
+                            connection.lock_handle().await?.set_commit_hook(move || {
+                                injections.committing();
+                                true
+                            });
+                        }
+                        Ok(())
+                    })
+                })
                 // Writers queue here rather than at the file's lock.
                 .acquire_timeout(options.connect_timeout.max(options.lock_timeout))
                 .connect_with(writing)

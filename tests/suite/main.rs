@@ -3,6 +3,7 @@
 
 mod circuits;
 mod config;
+mod crash;
 mod engine;
 mod entities;
 mod examples;

@@ -1,6 +1,7 @@
-//! A wire that can be cut: it stands between a store and its server and loses one request, or the answer to it.
+//! A wire that can be cut: it stands between a store and its server and loses one request, or the answer to it, or to
+//! a COMMIT.
 //!
-//! It knows no protocol. What a client writes at once is one request, which is how the drivers here speak.
+//! It knows little of any protocol. What a client writes at once is one request, which is how the drivers here speak.
 
 use std::{
     io::{Read, Write},
@@ -17,12 +18,32 @@ pub(crate) enum Lost {
     After,
 }
 
+/// What is lost.
+#[derive(Debug, Clone)]
+enum Cut {
+    /// The request of this number, or its answer.
+    Request(usize, Lost),
+    /// The answer to the COMMIT of the next transaction in which these bytes were sent. Nobody hangs up: its sender
+    /// waits for ever.
+    CommitOf(Vec<u8>),
+}
+
 #[derive(Debug, Default)]
 struct Plan {
     seen: usize,
-    cut: Option<(usize, Lost)>,
+    cut: Option<Cut>,
     /// The cut was made.
     done: bool,
+}
+
+/// What became of the answers of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    Heard,
+    /// Hung up on.
+    Lost,
+    /// Swallowed, the line stays open.
+    Swallowed,
 }
 
 /// A wire to a server.
@@ -52,42 +73,66 @@ impl Proxy {
 
     /// From now on requests are counted from 1, and number `at` is lost with its connection.
     pub(crate) fn cut(&self, at: usize, lost: Lost) {
-        *self.plan.lock().unwrap() = Plan { seen: 0, cut: Some((at, lost)), done: false };
+        *self.plan.lock().unwrap() = Plan { seen: 0, cut: Some(Cut::Request(at, lost)), done: false };
     }
 
-    /// Whether the cut was made.
+    /// From now on the answer to the COMMIT of the first transaction in which `text` is sent is swallowed.
+    pub(crate) fn swallow_commit_of(&self, text: &str) {
+        let cut = Cut::CommitOf(text.as_bytes().to_vec());
+        *self.plan.lock().unwrap() = Plan { seen: 0, cut: Some(cut), done: false };
+    }
+
+    /// Whether the cut was made; of a commit: whether the server has answered it.
     pub(crate) fn was_cut(&self) -> bool {
         self.plan.lock().unwrap().done
     }
 }
 
 /// One connection, request by request; answers are passed on by a thread of their own.
-fn carry(mut client: TcpStream, mut server: TcpStream, plan: &Mutex<Plan>) {
+fn carry(mut client: TcpStream, mut server: TcpStream, plan: &Arc<Mutex<Plan>>) {
     let (mut answers, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-    let swallow = Arc::new(Mutex::new(false));
-    let swallowing = Arc::clone(&swallow);
+    let heard = Arc::new(Mutex::new(Answers::Heard));
+    let (hearing, told) = (Arc::clone(&heard), Arc::clone(plan));
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(read @ 1..) = answers.read(&mut buffer) {
-            if *swallowing.lock().unwrap() || to_client.write_all(&buffer[..read]).is_err() {
-                break;
+            let heard = *hearing.lock().unwrap();
+            match heard {
+                Answers::Swallowed => told.lock().unwrap().done = true,
+                Answers::Heard if to_client.write_all(&buffer[..read]).is_ok() => {}
+                Answers::Heard | Answers::Lost => break,
             }
         }
         let _ = to_client.shutdown(Shutdown::Both);
         let _ = answers.shutdown(Shutdown::Both);
     });
     let mut buffer = vec![0; 64 * 1024];
+    let mut transaction = Vec::new();
     while let Ok(read @ 1..) = client.read(&mut buffer) {
+        let sent = &buffer[..read];
+        if holds(sent, b"BEGIN") {
+            transaction.clear();
+        }
+        transaction.extend_from_slice(sent);
         let lost = {
             let mut plan = plan.lock().unwrap();
             plan.seen += 1;
-            let lost = plan.cut.filter(|(at, _)| *at == plan.seen && !plan.done).map(|(_, lost)| lost);
-            plan.done |= lost.is_some();
-            lost
+            match plan.cut.clone() {
+                Some(Cut::Request(at, lost)) if at == plan.seen && !plan.done => {
+                    plan.done = true;
+                    Some(lost)
+                }
+                Some(Cut::CommitOf(text)) if holds(sent, b"COMMIT") && holds(&transaction, &text) => {
+                    plan.cut = None;
+                    *heard.lock().unwrap() = Answers::Swallowed;
+                    None
+                }
+                _ => None,
+            }
         };
         match lost {
             Some(Lost::Before) => break,
-            Some(Lost::After) => *swallow.lock().unwrap() = true,
+            Some(Lost::After) => *heard.lock().unwrap() = Answers::Lost,
             None => {}
         }
         if server.write_all(&buffer[..read]).is_err() {
@@ -95,8 +140,12 @@ fn carry(mut client: TcpStream, mut server: TcpStream, plan: &Mutex<Plan>) {
         }
     }
     // What was swallowed is read to its end by the other thread, which then hangs up on both.
-    if !*swallow.lock().unwrap() {
+    if *heard.lock().unwrap() != Answers::Lost {
         let _ = server.shutdown(Shutdown::Both);
         let _ = client.shutdown(Shutdown::Both);
     }
+}
+
+fn holds(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|window| window == text)
 }

@@ -43,7 +43,7 @@ impl TestStore {
     /// On SQLite, in a file, because several connections look at it.
     pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let url = format!("sqlite:{}", folder.path().join("laws.db").display());
+        let url = format!("sqlite:{}", folder.path().join("test.db").display());
         migrate(&url).await.expect("it migrates");
         Self::over(url, Some(folder), None).await
     }

@@ -1,0 +1,5 @@
+//! Workers that die, freeze or lose their database in the middle of everything: nothing is lost, nothing done twice.
+
+mod audit;
+mod matrix;
+mod world;
