@@ -1,8 +1,8 @@
 //! The engine's memory: a few atomic verbs. Each verb is one transaction; what it promises stands beside it, and
 //! `tests/suite/laws` holds every store to it.
 //!
-//! Leases live by the database's clock. A holder writes with its [`Lease`]; a lease that is over or taken over is
-//! fenced: the write is answered with [`Conflict::Fenced`] and changes nothing.
+//! Leases live by the database's clock. A holder writes with its [`Lease`]; one that is over may be taken over, and from
+//! then on it is fenced: the write is answered with [`Conflict::Fenced`] and changes nothing.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -353,7 +353,7 @@ pub enum Recorded {
 /// Why a record was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// The lease is over or another's: abandon the work, change nothing.
+    /// The lease is another's: abandon the work, change nothing.
     #[error("the lease is over: another worker has taken over")]
     Fenced,
     /// An entity belongs to another tenant: nothing of this record was written.

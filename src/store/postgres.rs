@@ -27,6 +27,11 @@ macro_rules! for_update {
         " FOR UPDATE"
     };
 }
+macro_rules! for_key_share {
+    () => {
+        " FOR KEY SHARE"
+    };
+}
 macro_rules! for_update_of_h {
     () => {
         " FOR UPDATE OF h"

@@ -29,6 +29,11 @@ macro_rules! for_update {
         ""
     };
 }
+macro_rules! for_key_share {
+    () => {
+        ""
+    };
+}
 macro_rules! for_update_of_h {
     () => {
         ""

@@ -1,5 +1,7 @@
 //! Workers that die, freeze or lose their database in the middle of everything: nothing is lost, nothing done twice.
 
 mod audit;
+mod crowd;
 mod matrix;
 mod world;
+mod zombie;

@@ -447,3 +447,21 @@ async fn a_key_that_reads_like_another_and_its_columns_names_only_itself() {
 fn seconds(seconds: u64) -> std::time::Duration {
     std::time::Duration::from_secs(seconds)
 }
+
+#[tokio::test]
+async fn faults_are_injected_only_where_the_databases_name_says_that_it_is_for_trying() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("sqlite:{}", folder.path().join("payments.db").display());
+    assert_eq!(run(&["migrate", "--database-url", &url]).0, 0);
+    let worker =
+        |fault: &str| run(&["worker", "--listen", "127.0.0.1:0", "--database-url", &url, "--fault", fault]);
+    let (code, _, err) = worker("claim.before=crash");
+    assert_eq!(code, 1);
+    assert!(err.contains("the database's name has to hold the word test or demo"), "{err}");
+    let (code, _, err) = worker("claim.before=explode");
+    assert_eq!(code, 2);
+    assert!(
+        err.contains("no such fault \"explode\": fail, delay:TIME, timeout, repeat, crash, stop or panic"),
+        "{err}"
+    );
+}

@@ -225,10 +225,9 @@ pub(super) async fn renew(tx: &mut Tx, leases: &[Lease], lease: Duration) -> Res
     for lease in sorted {
         // A write by others fences the holder; here it learns of it before its next record.
         let renew = "UPDATE work SET lease_until = $3, run_at = $3 WHERE kind = 'onboarding' AND subject_id = $1 \
-            AND lease_id = $2 AND lease_until > $4 AND elsewhere = (SELECT h.elsewhere + coalesce(s.elsewhere, 0) \
+            AND lease_id = $2 AND elsewhere = (SELECT h.elsewhere + coalesce(s.elsewhere, 0) \
             FROM onboarding_history h LEFT JOIN onboarding_state s ON s.onboarding_id = h.id WHERE h.id = $1)";
-        let renew =
-            query(renew).bind(lease.onboarding.as_str()).bind(lease.id.as_str()).bind(until).bind(tx.now);
+        let renew = query(renew).bind(lease.onboarding.as_str()).bind(lease.id.as_str()).bind(until);
         if renew.execute(tx.conn()).await?.rows_affected() == 0 {
             lost.push(lease.clone());
             continue;

@@ -76,6 +76,28 @@ async fn upsert(
 ) -> Result<Result<String, Conflict>, sqlx::Error> {
     let (kind, namespace, name) = (clean(&entity.kind), clean(entity.namespace()), clean(entity.name()));
     let tenant = &onboarding.request.tenant_id;
+    // Many onboardings share a team or a system, and hardly ever change it: what is there already and alike is not
+    // written again, or all of them would wait for one another. It is only kept from being deleted meanwhile.
+    let alike = concat!(
+        "SELECT id FROM entities WHERE kind = $1 AND coalesce(metadata ->> 'namespace', 'default') = $2 \
+         AND metadata ->> 'name' = $3 AND tenant_id = $4 AND api_version = $5 AND metadata = $6 AND spec = $7",
+        for_key_share!()
+    );
+    let alike = query(alike)
+        .bind(&kind)
+        .bind(&namespace)
+        .bind(&name)
+        .bind(tenant)
+        .bind(clean(&entity.api_version))
+        .bind(clean_json(&Value::Object(entity.metadata.clone())))
+        .bind(clean_json(&Value::Object(entity.spec.clone())))
+        .fetch_optional(tx.conn())
+        .await?;
+    if let Some(row) = alike {
+        let id = row.text("id")?;
+        own(tx, onboarding, &id, true).await?;
+        return Ok(Ok(id));
+    }
     let fresh = clock::new_id();
     let upsert = "INSERT INTO entities (id, api_version, kind, metadata, spec, tenant_id, updated_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7) \
@@ -100,15 +122,21 @@ async fn upsert(
         return Ok(Err(Conflict::ForeignEntity { entity: entity.reference().0, tenant }));
     };
     let id = row.text("id")?;
+    let was_there = id != fresh;
+    own(tx, onboarding, &id, was_there).await?;
+    Ok(Ok(id))
+}
+
+/// Notes that the onboarding owns the entity; one that `was_there` without an owner has others to own it.
+async fn own(tx: &mut Tx, onboarding: &Onboarding, id: &str, was_there: bool) -> Result<(), sqlx::Error> {
     // What this onboarding noted as its own before it was ours is its own still.
-    if id != fresh && !onboarding.entities_created.contains(&id) {
+    if was_there && !onboarding.entities_created.iter().any(|noted| noted == id) {
         let keep = "INSERT INTO entity_owners (entity_id, onboarding_id) SELECT $1, $2 \
-            WHERE NOT EXISTS (SELECT 1 FROM entity_owners WHERE entity_id = $1)";
-        query(keep).bind(&id).bind(ELSEWHERE).execute(tx.conn()).await?;
+            WHERE NOT EXISTS (SELECT 1 FROM entity_owners WHERE entity_id = $1) ON CONFLICT DO NOTHING";
+        query(keep).bind(id).bind(ELSEWHERE).execute(tx.conn()).await?;
     }
     let own = "INSERT INTO entity_owners (entity_id, onboarding_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    query(own).bind(&id).bind(onboarding.id.as_str()).execute(tx.conn()).await?;
-    Ok(Ok(id))
+    query(own).bind(id).bind(onboarding.id.as_str()).execute(tx.conn()).await.map(|_| ())
 }
 
 /// An end that this write does not bring: an entity of the same tenant from before.

@@ -166,14 +166,14 @@ async fn die(world: &World, cell: Cell, on: On, seed: u64, id: &OnboardingId) {
     let fault = cell.fault(on, seed);
     let lease = format!("{}s", LEASE.as_secs());
     if (cell.moment, on) != (Moment::InCommit, On::Postgres) {
-        return world.victim(&world.store.url, &lease, &[&fault]).dies().await;
+        return world.victim("victim", &world.store.url, &lease, &[&fault]).dies().await;
     }
     // On Postgres the commit is done by the server: its answer is swallowed, and then the process dies.
     let (before, rest) = world.store.url.split_once('@').expect("a host in the URL");
     let (server, database) = rest.split_once('/').expect("a database in the URL");
     let wire = Proxy::to(server);
     let url = format!("{before}@{}/{database}", wire.address);
-    let victim = world.victim(&url, &lease, &[&fault]);
+    let victim = world.victim("victim", &url, &lease, &[&fault]);
     victim.stands_still().await;
     wire.swallow_commit_of(id.as_str());
     victim.signal("CONT");

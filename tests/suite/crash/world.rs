@@ -56,6 +56,10 @@ impl World {
             On::Sqlite => TestStore::sqlite().await,
             On::Postgres => TestStore::postgres().await,
         };
+        Self::over(store, seed).await
+    }
+
+    pub(super) async fn over(store: TestStore, seed: u64) -> Self {
         store.time.free();
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -65,9 +69,8 @@ impl World {
     }
 
     /// A worker in a process of its own, with faults.
-    pub(super) fn victim(&self, database: &str, lease: &str, faults: &[&str]) -> Victim {
-        let mut args =
-            vec!["worker", "--listen", "127.0.0.1:0", "--name", "victim", "--database-url", database];
+    pub(super) fn victim(&self, name: &str, database: &str, lease: &str, faults: &[&str]) -> Victim {
+        let mut args = vec!["worker", "--listen", "127.0.0.1:0", "--name", name, "--database-url", database];
         for fault in faults {
             args.extend(["--fault", *fault]);
         }
@@ -131,10 +134,14 @@ impl World {
     }
 
     pub(super) async fn trigger(&self, name: &str) -> OnboardingId {
+        self.trigger_in(name, "ws-a1b2c3").await
+    }
+
+    pub(super) async fn trigger_in(&self, name: &str, workspace: &str) -> OnboardingId {
         let request = Request {
             tenant_id: "acme".to_owned(),
             repo_url: format!("https://github.com/acme/{name}"),
-            workspace_id: Some("ws-a1b2c3".to_owned()),
+            workspace_id: Some(workspace.to_owned()),
         };
         let receipt = self.store.submit(Command::Trigger { request }).await.expect("it triggers");
         receipt.triggered.expect("an answer").onboarding_id
@@ -143,6 +150,16 @@ impl World {
     pub(super) async fn roll_back(&self, id: &OnboardingId) -> Result<Receipt, Refusal> {
         let onboarding = Target { id: id.clone(), seen: None };
         self.store.submit(Command::RollBack { onboarding, elsewhere: Elsewhere::Leave }).await
+    }
+
+    /// What the worker `name` says of itself; 0 where it says nothing.
+    pub(super) async fn metric(&self, name: &str, metric: &str) -> f64 {
+        let url = self.store.cell(&format!("SELECT metrics_url FROM workers WHERE id = '{name}'")).await;
+        let client = redrive::http::client(Duration::from_secs(2)).expect("a client");
+        let Ok(answer) = client.get(url).send().await else { return 0.0 };
+        let text = answer.text().await.unwrap_or_default();
+        let value = text.lines().find_map(|line| line.strip_prefix(metric)?.trim().parse().ok());
+        value.unwrap_or_default()
     }
 
     /// Waits until the onboarding is in `phase` and nobody works at it.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use redrive::engine::{
     command::{Command, Elsewhere, Target},
-    store::{Recorded, StepOutcome, Write},
+    store::{Recorded, StepDone, StepOutcome, Write},
 };
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::{
-    stores::{TestStore, request},
+    stores::{TestStore, done, request},
     wait::eventually,
 };
 
@@ -126,4 +127,31 @@ async fn an_entity_that_somebody_registers_at_the_same_moment_survives_a_roll_ba
     let (undone, ()) = tokio::join!(undoing, committing);
     assert_eq!(undone, Ok(Recorded::Released));
     assert_eq!(store.cell("SELECT count(*) FROM entities WHERE id = 'e-1'").await, "1");
+}
+
+/// Differs by necessity: SQLite has one writer.
+#[tokio::test]
+async fn registering_what_somebody_registers_alike_at_the_same_moment_waits_for_nobody() {
+    let store = TestStore::postgres().await;
+    let team = || {
+        let entity = json!({"apiVersion": "v1", "kind": "Group", "metadata": {"name": "team"}, "spec": {"type": "team"}});
+        let entities = vec![serde_json::from_value(entity).expect("an entity")];
+        let writes = vec![Write::Register { entities, relationships: Vec::new() }];
+        StepOutcome::Completed { done: StepDone { writes, ..done() } }
+    };
+    store.trigger("ledger").await;
+    assert_eq!(store.record(&store.claim_one().await, team()).await, Ok(Recorded::Released));
+    // Another registering of the same team, not committed yet.
+    let stranger = Stranger::who_did(
+        &store,
+        "SELECT id FROM entities FOR KEY SHARE; INSERT INTO entity_owners SELECT id, 'another' FROM entities; \
+         UPDATE entities SET updated_at = now()",
+    )
+    .await;
+    store.trigger("billing").await;
+    let claimed = store.claim_one().await;
+    let registered = tokio::time::timeout(Duration::from_secs(5), store.record(&claimed, team())).await;
+    assert_eq!(registered, Ok(Ok(Recorded::Released)), "it does not wait for the stranger");
+    stranger.commits().await;
+    assert_eq!(store.cell("SELECT count(*) FROM entity_owners").await, "3");
 }

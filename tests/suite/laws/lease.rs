@@ -15,7 +15,7 @@ laws!(
     eight_claimers_share_no_work,
     leased_work_is_not_claimed_until_its_lease_is_over,
     a_late_holder_is_fenced_and_writes_nothing,
-    a_lease_that_is_over_is_fenced_even_if_nobody_took_over,
+    what_was_done_under_a_lease_that_is_over_counts_while_nobody_took_over,
     a_lost_attempt_is_closed_and_counted,
     renewing_keeps_a_lease_and_tells_what_is_lost,
     others_rows_are_never_claimed,
@@ -86,12 +86,14 @@ async fn a_late_holder_is_fenced_and_writes_nothing(store: TestStore) {
     assert_eq!(going_on, Ok(Recorded::GoOn));
 }
 
-async fn a_lease_that_is_over_is_fenced_even_if_nobody_took_over(store: TestStore) {
-    store.trigger("ledger").await;
+async fn what_was_done_under_a_lease_that_is_over_counts_while_nobody_took_over(store: TestStore) {
+    let id = store.trigger("ledger").await;
     let late = store.claim_one().await;
-    store.time.advance(LEASE);
+    store.time.advance(2 * LEASE);
     let answer = store.record(&late, advanced("VALIDATING", Opening::default())).await;
-    assert_eq!(answer, Err(Conflict::Fenced));
+    assert_eq!(answer, Ok(Recorded::GoOn), "better than doing it again");
+    assert!(store.claim("worker-b", 1).await.is_empty(), "its lease is renewed with it");
+    assert_eq!(store.page(&id).await.attempts[0].outcome.map(|o| o.as_str()), Some("succeeded"));
 }
 
 async fn a_lost_attempt_is_closed_and_counted(store: TestStore) {
@@ -116,8 +118,11 @@ async fn renewing_keeps_a_lease_and_tells_what_is_lost(store: TestStore) {
     store.time.advance(LEASE / 2 + Duration::from_secs(1));
     assert!(store.claim("worker-b", 1).await.is_empty(), "the lease was renewed");
     store.time.advance(LEASE);
-    let lost = store.opened.store.renew(std::slice::from_ref(&claimed.lease), LEASE).await;
-    assert_eq!(lost.expect("it renews"), [claimed.lease], "what is over cannot be renewed");
+    let renew = async || store.opened.store.renew(std::slice::from_ref(&claimed.lease), LEASE).await;
+    assert_eq!(renew().await.expect("it renews"), [], "what is over and nobody took is renewed");
+    store.time.advance(LEASE);
+    assert_eq!(store.claim("worker-b", 1).await.len(), 1);
+    assert_eq!(renew().await.expect("it renews"), [claimed.lease.clone()], "what was taken over is lost");
 }
 
 async fn others_rows_are_never_claimed(store: TestStore) {

@@ -5,8 +5,8 @@
 
 use std::{
     env,
-    io::{BufRead, BufReader},
-    process::{Command, Stdio},
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::OnceLock,
 };
 
@@ -134,8 +134,49 @@ fn server() -> &'static str {
     url
 }
 
+/// A server of a test's own, which can be restarted under everybody's feet.
+pub(crate) struct Server {
+    url: String,
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Server {
+    /// Starts one; it ends when this is dropped.
+    pub(crate) fn own() -> Self {
+        let (url, child, said) = launch();
+        Self { url, child, said }
+    }
+
+    /// The URL of its only database, with every right.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Restarts it as a crash would; it takes connections again when this returns.
+    pub(crate) fn restart(&mut self) {
+        let input = self.child.stdin.as_mut().expect("its input is piped");
+        input.write_all(b"restart\n").expect("it reads");
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("the output is text");
+        assert_eq!(line.trim_end(), "restarted", "the server restarts");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
 /// Starts a server that ends with this process.
 fn start() -> (String, Option<Leash>) {
+    let (url, child, _) = launch();
+    (url, Some(Leash::of(child)))
+}
+
+fn launch() -> (String, Child, BufReader<ChildStdout>) {
     let mut child =
         Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/support/private-postgres"))
             .stdin(Stdio::piped())
@@ -143,11 +184,11 @@ fn start() -> (String, Option<Leash>) {
             .spawn()
             .expect("there is a bash");
     let mut line = String::new();
-    let output = child.stdout.take().expect("the output is piped");
-    BufReader::new(output).read_line(&mut line).expect("the output is text");
+    let mut said = BufReader::new(child.stdout.take().expect("the output is piped"));
+    said.read_line(&mut line).expect("the output is text");
     assert!(
         !line.is_empty(),
         "no Postgres server for the tests: start them by tests/run, which provides one"
     );
-    (line.trim_end().to_owned(), Some(Leash::of(child)))
+    (line.trim_end().to_owned(), child, said)
 }

@@ -54,6 +54,12 @@ impl TestStore {
         Self::over(database.url.clone(), None, Some(database)).await
     }
 
+    /// On the Postgres server at `url`, in the database it names, which has no tables yet.
+    pub(crate) async fn postgres_at(url: &str) -> Self {
+        migrate(url).await.expect("it migrates");
+        Self::over(url.to_owned(), None, None).await
+    }
+
     async fn over(url: String, folder: Option<tempfile::TempDir>, database: Option<TestDatabase>) -> Self {
         let time = BoundTime::default();
         time.set(noon());
@@ -87,6 +93,12 @@ impl TestStore {
     /// The first column of a query, as text.
     pub(crate) async fn column(&self, query: &str) -> Vec<String> {
         column(&self.url, query).await
+    }
+
+    /// The same, where the database may be away.
+    pub(crate) async fn try_cell(&self, query: &str) -> Result<String, sqlx::Error> {
+        let mut cells = try_column(&self.url, query).await?;
+        Ok(cells.pop().unwrap_or_else(|| "(no row)".to_owned()))
     }
 
     /// Everything in the tables the engine writes, to see that nothing was written.
@@ -218,19 +230,23 @@ pub(crate) async fn try_sql(url: &str, statements: &str) -> Result<(), sqlx::Err
 
 /// The first column of a query in the database at `url`, as text.
 pub(crate) async fn column(url: &str, query: &str) -> Vec<String> {
+    try_column(url, query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
+}
+
+async fn try_column(url: &str, query: &str) -> Result<Vec<String>, sqlx::Error> {
     let query = format!("WITH answer (cell) AS ({query}) SELECT CAST(cell AS text) AS cell FROM answer");
     let query = sqlx::AssertSqlSafe(query);
     let cells: Vec<Option<String>> = match url.starts_with("sqlite:") {
         true => {
-            let mut connection = SqliteConnection::connect(url).await.expect("it connects");
-            sqlx::query_scalar(query).fetch_all(&mut connection).await.expect("it answers")
+            let mut connection = SqliteConnection::connect(url).await?;
+            sqlx::query_scalar(query).fetch_all(&mut connection).await?
         }
         false => {
-            let mut connection = PgConnection::connect(url).await.expect("it connects");
-            sqlx::query_scalar(query).fetch_all(&mut connection).await.expect("it answers")
+            let mut connection = PgConnection::connect(url).await?;
+            sqlx::query_scalar(query).fetch_all(&mut connection).await?
         }
     };
-    cells.into_iter().map(|cell| cell.unwrap_or_else(|| "NULL".to_owned())).collect()
+    Ok(cells.into_iter().map(|cell| cell.unwrap_or_else(|| "NULL".to_owned())).collect())
 }
 
 /// A request for repository `name` of tenant acme.

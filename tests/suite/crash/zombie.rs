@@ -1,0 +1,78 @@
+//! Workers that freeze past their lease and wake up while another is at work, or done.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use redrive::domain::onboarding::Phase;
+
+use super::{
+    audit::{End, complaints},
+    world::{On, World},
+};
+use crate::support::{place::PATIENCE, wait::eventually};
+
+/// As short as a lease may be.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// One zombie: it stops itself at `fault`, its lease ends by the database's clock, another finishes, it wakes up.
+async fn zombie(on: On, fault: &str, seed: u64) -> Vec<String> {
+    let world = World::on(on, seed).await;
+    let id = world.trigger("payments").await;
+    let victim = world.victim("victim", &world.store.url, "1s", &[fault]);
+    victim.stands_still().await;
+    let _heir = world.heir("heir", LEASE).await;
+    world.until(&id, Phase::Completed).await;
+    let (before, effects) = (world.store.everything().await, world.upstreams.ledger.entries().len());
+    victim.signal("CONT");
+    eventually("it sees that its lease is lost", PATIENCE, async || {
+        (world.metric("victim", "redrive_lease_lost_total").await >= 1.0).then_some(())
+    })
+    .await;
+    let mut found = complaints(&world, &id, End::Completed).await;
+    if world.store.everything().await != before || world.upstreams.ledger.entries().len() != effects {
+        found.push("the zombie changed something".to_owned());
+    }
+    found
+}
+
+async fn zombies(on: On, count: u64) {
+    // Before the call, after it, and on its way to record.
+    let faults = [
+        "CONFIGURING_SYNC.after=stop*1",
+        "record:CONFIGURING_SYNC.before=stop*1",
+        "record:REGISTERING.before=stop*1",
+        "NOTIFYING.after=stop*1",
+    ];
+    let found: Vec<String> = futures_util::stream::iter(0..count)
+        .map(|seed| async move {
+            let fault = faults[seed as usize % faults.len()];
+            let found = zombie(on, fault, seed).await;
+            found.into_iter().map(|said| format!("{fault}: {said}")).collect::<Vec<_>>()
+        })
+        .buffer_unordered(4)
+        .concat()
+        .await;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_wakes_up_past_its_lease_abandons_what_another_finished_on_sqlite() {
+    zombies(On::Sqlite, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_wakes_up_past_its_lease_abandons_what_another_finished_on_postgres() {
+    zombies(On::Postgres, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: fifty zombies"]
+async fn fifty_zombies_change_nothing_on_sqlite() {
+    zombies(On::Sqlite, 50).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: fifty zombies"]
+async fn fifty_zombies_change_nothing_on_postgres() {
+    zombies(On::Postgres, 50).await;
+}
