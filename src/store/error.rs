@@ -61,7 +61,7 @@ impl Classify for sqlx::Error {
         if let Some(code) = code(self) {
             return match (code.len(), code.as_str()) {
                 // Serialization, deadlock, lock and statement timeouts, and what the server lacks or is about to do.
-                (5, "40001" | "40P01" | "55P03" | "57014" | "57P01" | "57P02" | "57P03") => {
+                (5, "25P03" | "40001" | "40P01" | "55P03" | "57014" | "57P01" | "57P02" | "57P03") => {
                     FaultClass::Transient
                 }
                 (5, c) if c.starts_with("08") || c.starts_with("53") => FaultClass::Transient,
@@ -147,7 +147,7 @@ pub(super) fn explain(error: &sqlx::Error, doing: &'static str, database: &str) 
     };
     if code.len() == 5 {
         return match code.as_str() {
-            "57014" | "55P03" | "40001" | "40P01" => StoreError::Busy { doing, why },
+            "25P03" | "57014" | "55P03" | "40001" | "40P01" => StoreError::Busy { doing, why },
             "25006" => StoreError::ReadOnly,
             "42501" => StoreError::Denied { doing, why },
             "42P01" | "3F000" => StoreError::NotMigrated { database: database.to_owned() },

@@ -146,9 +146,11 @@ pub(super) async fn open(
     let _ = first.close().await;
     let pool = |connections: u32, only_reads: bool| {
         let limits = format!(
-            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 60000; SET default_transaction_read_only = {}",
+            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET default_transaction_read_only = {}",
             options.statement_timeout.as_millis(),
             options.lock_timeout.as_millis(),
+            // A process that froze inside a transaction does not hold up for long whoever takes over from it.
+            (2 * options.statement_timeout).as_millis(),
             if only_reads { "on" } else { "off" },
         );
         PgPoolOptions::new()

@@ -52,10 +52,12 @@ impl Worker {
         }
     }
 
-    /// Records under the lease; a busy database is asked again for as long as the lease lasts.
+    /// Records under the lease; a busy database is asked again for as long as the lease lasts, and once more after it:
+    /// by then it is known whether somebody took over.
     pub(super) async fn record(&self, record: &StepRecord) -> Result<Result<Recorded, Conflict>, LetGo> {
         let began = clock::instant();
         loop {
+            let last = clock::instant().saturating_duration_since(began) >= self.config.lease;
             let error = match self.store.record(std::slice::from_ref(record), self.config.lease).await {
                 Ok(mut answers) => {
                     return Ok(answers.pop().expect("one record is answered once"));
@@ -67,7 +69,7 @@ impl Worker {
                 error,
                 StoreError::Busy { .. } | StoreError::Unreachable { .. } | StoreError::UnknownOutcome { .. }
             );
-            if !again || clock::instant().saturating_duration_since(began) >= self.config.lease {
+            if !again || last {
                 return Err(error.into());
             }
             tracing::warn!(%error, "not recorded yet");

@@ -71,6 +71,15 @@ pub(super) struct Handle {
     _kept: Option<tempfile::TempDir>,
 }
 
+/// Begins a transaction, to the end even if the caller gives up half-way: given up between the statement and its
+/// answer, the driver hands back to its pool a connection that is in a transaction and does not know it, and what is
+/// next done there by itself is never committed.
+async fn begin(pool: &Pool<Db>, how: &'static str) -> Result<sqlx::Transaction<'static, Db>, sqlx::Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(how).await }).await;
+    begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
+
 /// Runs `$verb` in a transaction of its own and commits; again when somebody else was in the way and nothing happened.
 macro_rules! in_transaction {
     ($self:ident, |$tx:ident| $verb:expr) => {{
@@ -124,7 +133,7 @@ impl Handle {
     async fn begin(&self) -> Result<Tx, Fail> {
         let pool = self.write.as_ref().ok_or(Fail::Store(StoreError::ReadOnly))?;
         self.wake.still_there(&self.label)?;
-        let mut inner = match pool.begin_with(BEGIN_WRITE).await {
+        let mut inner = match begin(pool, BEGIN_WRITE).await {
             Err(sqlx::Error::PoolTimedOut) => return Err(none_came_free(pool, &self.label).await.into()),
             other => other?,
         };
@@ -144,7 +153,7 @@ impl Handle {
 
     /// A read-only transaction: everything read in it is of one instant.
     async fn look(&self) -> Result<(sqlx::Transaction<'static, Db>, Time), sqlx::Error> {
-        let mut inner = self.read.begin_with(BEGIN_READ).await?;
+        let mut inner = begin(&self.read, BEGIN_READ).await?;
         let now = self.now(&mut inner).await?;
         Ok((inner, now))
     }

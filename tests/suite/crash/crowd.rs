@@ -9,7 +9,7 @@ use super::world::{On, Victim, World};
 use crate::support::{postgres::Server, stores::TestStore, wait::eventually};
 
 /// The longest a crowd may take.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Everything that is not as it has to be once all have ended.
 async fn complaints(world: &World, count: usize) -> Vec<String> {

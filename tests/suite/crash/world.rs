@@ -83,7 +83,7 @@ impl World {
             .env("REDRIVE_CALLBACK_URL", at("callback"))
             .env("REDRIVE_LEASE", lease)
             .env("REDRIVE_TIME_FACTOR", HURRY.to_string())
-            .env("REDRIVE_LOG", "off")
+            .env("REDRIVE_LOG", "warn")
             .stdout(Stdio::null())
             .stderr(Stdio::inherit());
         Victim(command.spawn().expect("the binary starts"))

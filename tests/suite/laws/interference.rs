@@ -3,21 +3,26 @@
 
 use std::time::Duration;
 
-use redrive::engine::{
-    command::{Command, Elsewhere, Target},
-    store::{Recorded, StepDone, StepOutcome, Write},
+use redrive::{
+    domain::key::KeyRun,
+    engine::{
+        command::{Command, Elsewhere, Target},
+        key::{Hold, KeyBegun, KeyIntent},
+        store::{Recorded, StepDone, StepOutcome, Write},
+    },
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::{
-    stores::{TestStore, done, request},
+    stores::{LEASE, TestStore, done, request},
     wait::eventually,
 };
 
 laws!(
     a_transaction_that_the_database_ends_by_itself_spoils_no_later_one,
     callers_that_give_up_half_way_spoil_no_later_transaction,
+    what_was_said_to_be_done_is_committed_though_callers_before_gave_up_half_way,
 );
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,6 +79,29 @@ async fn callers_that_give_up_half_way_spoil_no_later_transaction(store: TestSto
         drop(asked);
         let triggered = store.submit(Command::Trigger { request: request(&format!("r{polls}")) }).await;
         assert_eq!(triggered.map(|receipt| receipt.triggered.is_some()), Ok(true), "after {polls} steps");
+    }
+}
+
+async fn what_was_said_to_be_done_is_committed_though_callers_before_gave_up_half_way(store: TestStore) {
+    let handle = &store.opened.store;
+    let worker = "worker-a".into();
+    for steps in 0..60_usize {
+        // Given up at every step of beginning a transaction, its first statement's answer on the way among them.
+        let mut asked = Box::pin(handle.claim(&worker, 1, LEASE));
+        for _ in 0..steps % 6 {
+            if futures_util::poll!(&mut asked).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(asked);
+        let key = KeyIntent::new("test.run", &format!("k{steps}"), "hash".to_owned()).expect("a key");
+        let hold = Hold::new("worker-a", LEASE, LEASE);
+        let begun = handle.begin(&key, &hold).await.expect("it begins");
+        assert_eq!(begun, KeyBegun::Run(KeyRun::New));
+        let others_see =
+            store.cell(&format!("SELECT count(*) FROM idempotency_keys WHERE key = '{}'", key.key)).await;
+        assert_eq!(others_see, "1", "after {steps} steps");
     }
 }
 
