@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub(super) async fn completed(tx: &mut Tx, step: &Step<'_>, done: &StepDone) -> Kept<Recorded> {
-    if let Err(conflict) = finish_state(tx, step, done).await? {
+    if let Err(conflict) = finish_state(tx, step, done, None).await? {
         return Ok(Err(conflict));
     }
     // The wish came before the end: it is no less a wish.

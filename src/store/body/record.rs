@@ -53,6 +53,12 @@ pub(super) async fn record(
     let mut order: Vec<usize> = (0..records.len()).collect();
     order.sort_by_key(|at| &records[*at].lease.onboarding);
     letter::lock_replays(tx.conn(), order.iter().map(|at| records[*at].lease.onboarding.as_str())).await?;
+    // One alone needs no savepoint to be all or nothing, nor its work locked before the others'.
+    if let [record] = records {
+        let answer = one(tx, record, until).await?;
+        tx.forgets = answer.is_err();
+        return Ok(vec![answer]);
+    }
     // All work rows first: records share entities, and whoever holds one must not wait for another's work.
     for at in &order {
         onboarding::lock_work(tx.conn(), records[*at].lease.onboarding.as_str()).await?;
@@ -208,13 +214,10 @@ async fn advanced(
     next: &StateName,
     opens: Option<&Opening>,
 ) -> Kept<Recorded> {
-    if let Err(conflict) = finish_state(tx, step, done).await? {
+    if let Err(conflict) = finish_state(tx, step, done, Some(next)).await? {
         return Ok(Err(conflict));
     }
     let (id, now) = (step.id(), tx.now);
-    let state = "UPDATE onboarding_state SET current_state = $2, last_checkpoint = $2, updated_at = $3, revision = revision + 1 \
-        WHERE onboarding_id = $1";
-    query(state).bind(id).bind(next.as_str()).bind(now).execute(tx.conn()).await?;
     let (phase, attempt) = match (opens, step.work.wants_roll_back) {
         (Some(_), false) => (Phase::Running, 1_i64),
         _ => (Phase::Queued, 0),
@@ -239,8 +242,13 @@ async fn advanced(
     Ok(Ok(Recorded::GoOn))
 }
 
-/// What a finished state leaves behind, before it is known what comes next.
-pub(super) async fn finish_state(tx: &mut Tx, step: &Step<'_>, done: &StepDone) -> Kept<()> {
+/// What a finished state leaves behind; `next` is the state to run from here on, unless it was the last.
+pub(super) async fn finish_state(
+    tx: &mut Tx,
+    step: &Step<'_>,
+    done: &StepDone,
+    next: Option<&StateName>,
+) -> Kept<()> {
     let closing = Closing {
         fault: None,
         reason: done.note.as_deref(),
@@ -251,8 +259,10 @@ pub(super) async fn finish_state(tx: &mut Tx, step: &Step<'_>, done: &StepDone) 
         return Ok(Err(Conflict::Fenced));
     }
     let (id, state, now) = (step.id(), step.record.state.as_str(), tx.now);
-    let keep = "UPDATE onboarding_state SET context = $2, updated_at = $3, revision = revision + 1 WHERE onboarding_id = $1";
-    query(keep).bind(id).bind(clean_json(&done.context)).bind(now).execute(tx.conn()).await?;
+    let keep = "UPDATE onboarding_state SET context = $2, updated_at = $3, current_state = coalesce($4, current_state), \
+        last_checkpoint = coalesce($4, last_checkpoint), revision = revision + 1 WHERE onboarding_id = $1";
+    let keep = query(keep).bind(id).bind(clean_json(&done.context)).bind(now);
+    keep.bind(next.map(StateName::as_str)).execute(tx.conn()).await?;
     for subtask in &done.subtasks {
         let insert = "INSERT INTO onboarding_progress (onboarding_id, state, subtask, completed_at) VALUES ($1, $2, $3, $4) \
             ON CONFLICT DO NOTHING";

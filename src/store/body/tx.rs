@@ -15,6 +15,8 @@ pub(super) struct Tx {
     pub(super) rules: Rules,
     /// Work became due, or will: others are told after the commit.
     pub(super) has_work: bool,
+    /// Nothing of it is to stay: its commit undoes it instead.
+    pub(super) forgets: bool,
     groups: BTreeMap<String, GroupShift>,
 }
 
@@ -61,7 +63,7 @@ impl GroupShift {
 
 impl Tx {
     pub(super) fn new(inner: sqlx::Transaction<'static, Db>, now: Time, rules: Rules) -> Self {
-        Self { inner, now, rules, has_work: false, groups: BTreeMap::new() }
+        Self { inner, now, rules, has_work: false, forgets: false, groups: BTreeMap::new() }
     }
 
     pub(super) fn conn(&mut self) -> &mut Conn {
@@ -74,6 +76,10 @@ impl Tx {
 
     /// Commits; answers whether there is work to tell others of.
     pub(super) async fn commit(mut self) -> Result<bool, Fail> {
+        if self.forgets {
+            self.undo().await;
+            return Ok(false);
+        }
         for (fingerprint, shift) in std::mem::take(&mut self.groups) {
             self.shift(&fingerprint, shift).await?;
         }

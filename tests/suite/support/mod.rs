@@ -20,3 +20,4 @@ pub(crate) mod pty;
 pub(crate) mod redis;
 pub(crate) mod stores;
 pub(crate) mod wait;
+pub(crate) mod wal;

@@ -126,12 +126,17 @@ fn url_of(name: &str) -> String {
 
 /// The URL of the server's maintenance database.
 fn server() -> &'static str {
-    static OWN: OnceLock<(String, Option<Leash>)> = OnceLock::new();
-    let (url, _) = OWN.get_or_init(|| match env::var("REDRIVE_TEST_POSTGRES") {
-        Ok(url) => (url, None),
-        Err(_) => start(),
+    found().expect("no Postgres server for the tests: start them by tests/run, which provides one")
+}
+
+/// The same, if there is a server or one can be started.
+pub(crate) fn found() -> Option<&'static str> {
+    static OWN: OnceLock<Option<(String, Option<Leash>)>> = OnceLock::new();
+    let found = OWN.get_or_init(|| match env::var("REDRIVE_TEST_POSTGRES") {
+        Ok(url) => Some((url, None)),
+        Err(_) => start().map(|(url, leash)| (url, Some(leash))),
     });
-    url
+    found.as_ref().map(|(url, _)| url.as_str())
 }
 
 /// A server of a test's own, which can be restarted under everybody's feet.
@@ -144,7 +149,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one; it ends when this is dropped.
     pub(crate) fn own() -> Self {
-        let (url, child, said) = launch();
+        let (url, child, said) = launch().expect("a private Postgres starts");
         Self { url, child, said }
     }
 
@@ -171,12 +176,12 @@ impl Drop for Server {
 }
 
 /// Starts a server that ends with this process.
-fn start() -> (String, Option<Leash>) {
-    let (url, child, _) = launch();
-    (url, Some(Leash::of(child)))
+fn start() -> Option<(String, Leash)> {
+    let (url, child, _) = launch()?;
+    Some((url, Leash::of(child)))
 }
 
-fn launch() -> (String, Child, BufReader<ChildStdout>) {
+fn launch() -> Option<(String, Child, BufReader<ChildStdout>)> {
     let mut child =
         Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/support/private-postgres"))
             .stdin(Stdio::piped())
@@ -186,9 +191,6 @@ fn launch() -> (String, Child, BufReader<ChildStdout>) {
     let mut line = String::new();
     let mut said = BufReader::new(child.stdout.take().expect("the output is piped"));
     said.read_line(&mut line).expect("the output is text");
-    assert!(
-        !line.is_empty(),
-        "no Postgres server for the tests: start them by tests/run, which provides one"
-    );
-    (line.trim_end().to_owned(), child, said)
+    // It has said why on its standard error.
+    (!line.is_empty()).then(|| (line.trim_end().to_owned(), child, said))
 }
