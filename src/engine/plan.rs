@@ -497,6 +497,10 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
             let label = SafeText::new(&format!("{} {}", request.tenant_id, request.repo_url));
             plan.lines.push(PlanLine { id: request.fingerprint(), label, left_out: None });
         }
+        Command::Begin { workflow, request, .. } => {
+            let label = SafeText::new(&format!("{workflow} {} {}", request.tenant_id, request.subject()));
+            plan.lines.push(PlanLine { id: request.fingerprint_in(workflow), label, left_out: None });
+        }
         Command::Resume { onboardings, elsewhere } => {
             for target in onboardings {
                 let found = onboarding(&target.id);

@@ -7,7 +7,7 @@ use sqlx::query;
 use super::{
     act::{Acted, of_onboarding},
     letter, onboarding,
-    onboarding::Onboarding,
+    onboarding::{Begin, Onboarding},
     row::Columns,
     tx::Tx,
 };
@@ -16,21 +16,16 @@ use crate::{
     domain::{
         id::OnboardingId,
         letter::LetterOutcome,
-        onboarding::{Phase, Request, Status, TriggerStatus},
+        onboarding::{Phase, Status, TriggerStatus},
     },
     engine::command::TriggerAnswer,
-    store::{error::Fail, value::clean},
+    store::error::Fail,
 };
 
-pub(super) async fn trigger(tx: &mut Tx, request: &Request, action: &str) -> Result<Acted, Fail> {
-    let request = &Request {
-        tenant_id: clean(&request.tenant_id),
-        repo_url: clean(&request.repo_url),
-        workspace_id: request.workspace_id.as_deref().map(clean),
-    };
+pub(super) async fn trigger(tx: &mut Tx, what: &Begin, action: &str) -> Result<Acted, Fail> {
     // The unique index settles the race of two first triggers: who loses finds the winner's row.
     loop {
-        if let Some(found) = newest(tx, request).await? {
+        if let Some(found) = newest(tx, what).await? {
             let work = onboarding::lock_work(tx.conn(), &found).await?;
             let Some(onboarding) = onboarding::lock_history(tx.conn(), &found).await? else { continue };
             // It was rolled back between the two looks: then it stands for nothing any more.
@@ -39,7 +34,7 @@ pub(super) async fn trigger(tx: &mut Tx, request: &Request, action: &str) -> Res
             }
             return found_one(tx, onboarding, work.is_some(), action).await;
         }
-        if let Some(acted) = begin(tx, request, action).await? {
+        if let Some(acted) = begin(tx, what, action).await? {
             return Ok(acted);
         }
     }
@@ -47,12 +42,13 @@ pub(super) async fn trigger(tx: &mut Tx, request: &Request, action: &str) -> Res
 
 /// The row that stands for the request, or the newest that failed. A fingerprint alone is not enough: `:` can occur
 /// in the parts.
-async fn newest(tx: &mut Tx, request: &Request) -> Result<Option<String>, sqlx::Error> {
+async fn newest(tx: &mut Tx, what: &Begin) -> Result<Option<String>, sqlx::Error> {
     let select = "SELECT id FROM onboarding_history WHERE fingerprint = $1 AND tenant_id = $2 AND repo_url = $3 \
         AND coalesce(workspace_id, '') = $4 AND status <> 'failed_cleaned_up' \
         ORDER BY CASE WHEN status = 'failed' THEN 1 ELSE 0 END, created_at DESC, id DESC LIMIT 1";
+    let request = &what.request;
     let row = query(select)
-        .bind(request.fingerprint())
+        .bind(&what.fingerprint)
         .bind(&request.tenant_id)
         .bind(&request.repo_url)
         .bind(request.workspace_id.as_deref().unwrap_or_default())
@@ -61,13 +57,13 @@ async fn newest(tx: &mut Tx, request: &Request) -> Result<Option<String>, sqlx::
     row.map(|row| row.text("id")).transpose()
 }
 
-async fn begin(tx: &mut Tx, request: &Request, action: &str) -> Result<Option<Acted>, Fail> {
+async fn begin(tx: &mut Tx, what: &Begin, action: &str) -> Result<Option<Acted>, Fail> {
     let id = OnboardingId(clock::new_id());
-    if !onboarding::start(tx, &id, request, action).await? {
+    if !onboarding::start(tx, &id, what, action).await? {
         return Ok(None);
     }
     let Some(onboarding) = onboarding::lock_history(tx.conn(), id.as_str()).await? else { return Ok(None) };
-    let answer = said(tx, &onboarding, TriggerStatus::Started, "onboarding started".to_owned()).await?;
+    let answer = said(tx, &onboarding, TriggerStatus::Started, format!("{} started", what.workflow)).await?;
     Ok(Some(Acted { touched: vec![of_onboarding(id.0, None)], triggered: Some(answer), ..Acted::default() }))
 }
 
@@ -77,15 +73,13 @@ async fn found_one(tx: &mut Tx, found: Onboarding, has_work: bool, action: &str)
     let quiet = |answer| Acted { triggered: Some(answer), ..Acted::default() };
     match found.status {
         Status::Completed if !going_back => {
-            let message = "already onboarded".to_owned();
+            let message = "already completed".to_owned();
             Ok(quiet(said(tx, &found, TriggerStatus::AlreadyCompleted, message).await?))
         }
         _ if going_back => {
             let message = match has_work {
                 true => "its roll-back is running: trigger again when it is finished",
-                false => {
-                    "its roll-back stands: it must be finished by an operator before it can be onboarded anew"
-                }
+                false => "its roll-back stands: it must be finished by an operator before it can begin anew",
             };
             Ok(quiet(said(tx, &found, TriggerStatus::InProgress, message.to_owned()).await?))
         }

@@ -178,7 +178,7 @@ fn send(model: &mut Model, submission: Submission) -> Vec<Effect> {
         | (Command::Pause { operation: target, .. } | Command::Unpause { operation: target }, None) => {
             vec![target.id.0.clone()]
         }
-        (Command::Trigger { .. }, None) => Vec::new(),
+        (Command::Trigger { .. } | Command::Begin { .. }, None) => Vec::new(),
     };
     for id in ids {
         model.pending.insert(id, Pending { ticket, kind: dialog.kind, done_at: None });
