@@ -40,7 +40,8 @@
 //! ```
 //!
 //! ## Where to begin
-//! For keys of your own: [`engine::idempotency`], and [`domain::key`] for what may follow what. For the whole:
+//! For keys of your own: [`engine::idempotency`], and [`domain::key`] for what may follow what. For a workflow of your
+//! own: `examples/order_saga.rs` and [`engine::workflow`]. For the whole:
 //! [`engine::command`], [`engine::store`], [`engine::policies`], [`domain::onboarding`], `tui::keys`, `tui::update`: with these the rest
 //! is detail. What the engine promises is said once, in the README.
 //!

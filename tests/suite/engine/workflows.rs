@@ -16,7 +16,7 @@ use redrive::{
     },
     engine::{
         call::StepCalls,
-        command::{Command, TriggerAnswer},
+        command::{Command, Target, TriggerAnswer},
         store::{Compensation, Intent, Opening, StepDone},
         workflow::{Step, StepPolicy, Undone, Workflow},
     },
@@ -254,6 +254,21 @@ async fn a_roll_back_that_no_worker_here_knows_stands_until_one_does(url: &str) 
     assert_eq!(ledger.log()[2..], ["1 post.cancel order-7", "1 bank.refund order-7"]);
 }
 
+async fn a_paused_workflow_stands_still_while_the_pipeline_goes_on(url: &str) {
+    let world = World::open(url, Script::new()).await;
+    let ledger = Arc::<Ledger>::default();
+    let orders = orders(1, &ledger);
+    let id = order(&world, &*orders, "order-7").await;
+    let target = || Target { id: "order".into(), seen: None };
+    world.submit("ana", Command::Pause { operation: target(), seconds: None }).await.expect("it is paused");
+    let onboarding = world.trigger().await;
+    let _hand = world.hire_for("one", vec![orders]);
+    world.until(&onboarding, Phase::Completed).await;
+    assert_eq!((world.page(&id).await.row.phase, ledger.log()), (Some(Phase::Queued), Vec::new()));
+    world.submit("ana", Command::Unpause { operation: target() }).await.expect("it goes on");
+    world.until(&id, Phase::Completed).await;
+}
+
 async fn a_context_that_cannot_be_read_is_a_permanent_fault_in_words(url: &str) {
     let world = World::open(url, Script::new()).await;
     let ledger = Arc::<Ledger>::default();
@@ -282,5 +297,6 @@ stories! {
     a_row_of_a_newer_version_ends_in_a_letter_after_its_attempts_while_others_keep_flowing,
     a_row_of_an_unknown_workflow_is_given_back_and_tried_again_slowly,
     a_roll_back_that_no_worker_here_knows_stands_until_one_does,
+    a_paused_workflow_stands_still_while_the_pipeline_goes_on,
     a_context_that_cannot_be_read_is_a_permanent_fault_in_words,
 }
