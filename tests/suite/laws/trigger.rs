@@ -5,12 +5,10 @@ use std::{collections::HashSet, time::Duration};
 use redrive::{
     domain::onboarding::{Request, TriggerStatus},
     engine::{
-        Access, Engine,
         command::{Command, TriggerAnswer},
         store::{Recorded, StepOutcome},
     },
 };
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::support::stores::{TestStore, done, request, submission};
@@ -25,9 +23,6 @@ laws!(
     others_rows_stand_for_the_request_too,
     a_fingerprint_alone_is_not_enough,
     nothing_is_audited_when_nothing_changed,
-    another_workflow_begins_with_its_own_name_version_state_and_input,
-    one_row_stands_for_workflow_tenant_and_subject,
-    what_no_workflow_can_begin_with_is_refused_in_words,
 );
 
 async fn ask(store: &TestStore, request: Request) -> TriggerAnswer {
@@ -143,77 +138,4 @@ async fn nothing_is_audited_when_nothing_changed(store: TestStore) {
     ask(&store, request("ledger")).await;
     ask(&store, request("ledger")).await;
     assert_eq!(store.cell("SELECT count(*) FROM operator_actions").await, "1");
-}
-
-/// As [`Command::begin`] makes it.
-fn begin(workflow: &str, tenant: &str, subject: &str) -> Command {
-    Command::Begin {
-        workflow: workflow.to_owned(),
-        version: 3,
-        state: "RESERVING".into(),
-        request: Request::about(tenant, subject),
-        input: json!({ "pieces": 2 }),
-    }
-}
-
-async fn another_workflow_begins_with_its_own_name_version_state_and_input(store: TestStore) {
-    let receipt = store.submit(begin("order", "acme", "order-7")).await.expect("it begins");
-    let answer = receipt.triggered.expect("it is answered as a trigger is");
-    assert_eq!((answer.status, answer.message.as_str()), (TriggerStatus::Started, "order started"));
-    let claimed = store.claim_one().await;
-    assert_eq!((claimed.workflow.as_str(), claimed.workflow_version), ("order", 3));
-    assert_eq!((claimed.state.as_str(), claimed.context), ("RESERVING", json!({ "pieces": 2 })));
-    assert_eq!((claimed.request.tenant_id.as_str(), claimed.request.subject()), ("acme", "order-7"));
-}
-
-async fn one_row_stands_for_workflow_tenant_and_subject(store: TestStore) {
-    let (url, mut ids) = (request("ledger").repo_url, HashSet::new());
-    for (workflow, tenant, subject) in [
-        ("order", "acme", &*url),
-        ("refund", "acme", &*url),
-        ("order", "zeta", &*url),
-        ("order", "acme", "s"),
-    ] {
-        let first =
-            store.submit(begin(workflow, tenant, subject)).await.expect("it begins").triggered.unwrap();
-        let again =
-            store.submit(begin(workflow, tenant, subject)).await.expect("it is there").triggered.unwrap();
-        assert_eq!((first.status, again.status), (TriggerStatus::Started, TriggerStatus::InProgress));
-        assert_eq!(first.onboarding_id, again.onboarding_id);
-        ids.insert(first.onboarding_id);
-    }
-    let onboarding = ask(&store, request("ledger")).await;
-    assert_eq!(onboarding.status, TriggerStatus::Started, "the pipeline's row is another");
-    ids.insert(onboarding.onboarding_id.clone());
-    assert_eq!(ids.len(), 5);
-    let fingerprint =
-        format!("SELECT fingerprint FROM onboarding_history WHERE id = '{}'", onboarding.onboarding_id);
-    // Of `acme:https://github.com/acme/ledger:no-workspace`: other services compute it too.
-    assert_eq!(
-        store.cell(&fingerprint).await,
-        "24c0ec4ee8bdb1b658267eae617d8fdaa5b51630c0f8077a0e828722cc38bcc0"
-    );
-}
-
-async fn what_no_workflow_can_begin_with_is_refused_in_words(store: TestStore) {
-    let engine = Engine::new(store.opened.store.clone(), store.opened.reader.clone(), Access::ReadWrite);
-    for (command, said) in [
-        (
-            begin("onboarding", "acme", "s"),
-            "its name is onboarding, which is begun by a trigger: choose another",
-        ),
-        (
-            begin("order", " ", "s"),
-            "the tenant is empty: give between 1 and 200 characters, none of them control characters",
-        ),
-        (
-            begin("order", "acme", "a\nb"),
-            "the subject is holding control characters: give between 1 and 2000 characters, none of them control \
-             characters",
-        ),
-    ] {
-        let refused = engine.submit(&submission(command)).await.expect_err(said);
-        assert_eq!(refused.to_string(), format!("cannot begin a workflow: {said}"));
-    }
-    assert_eq!(store.cell("SELECT count(*) FROM onboarding_history").await, "0");
 }
