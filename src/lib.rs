@@ -48,8 +48,8 @@
 //! ## Glossary
 //! The word on the screen = the column = the type = the metric.
 //!
-//! onboarding · state · attempt · checkpoint · subtask · compensation · key · lease · letter (dead letter) · replay ·
-//! discard · restore · quarantined · resume · roll back · circuit · budget · roof (over all budgets) · bulkhead · force · pause · parked ·
+//! workflow · onboarding · state · attempt · checkpoint · subtask · compensation · key · lease · letter (dead letter) ·
+//! replay · discard · restore · quarantined · resume · roll back · circuit · budget · roof (over all budgets) · bulkhead · force · pause · parked ·
 //! operation (one callee and verb, `github.create_hook`) · operator · action ·
 //! target (a metrics endpoint) · elsewhere (begun by others)
 

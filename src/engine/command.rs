@@ -7,14 +7,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{store::StoreError, workflow::Workflow};
+use super::{begin, store::StoreError};
 use crate::domain::{
     action::ActionKind,
     circuit::Forced,
     id::{ActionId, KeyId, LetterId, OnboardingId, OperationName, ReplayId, StateName, WorkerId},
     key::KeyLife,
     letter::{LetterOutcome, LetterStatus},
-    onboarding::{InvalidRequest, Request, State, Status, TriggerStatus, WORKFLOW, unfit},
+    onboarding::{InvalidRequest, Request, Status, TriggerStatus},
     text::SafeText,
 };
 
@@ -150,28 +150,6 @@ pub enum Command {
 pub const LONGEST_LIMIT: u64 = 30 * 24 * 3_600;
 
 impl Command {
-    /// Begins `workflow` about `subject` of `tenant`, with `input` as what its first state reads. One row that is live or
-    /// completed stands for workflow, tenant and subject: asked again, it is answered as a trigger is, and `input`
-    /// does not count.
-    ///
-    /// # Errors
-    /// When `input` cannot be written as JSON.
-    pub fn begin(
-        workflow: &dyn Workflow,
-        tenant: &str,
-        subject: &str,
-        input: &impl Serialize,
-    ) -> Result<Self, Refusal> {
-        let wrong = |error: serde_json::Error| invalid("the input", format!("cannot be JSON: {error}"));
-        Ok(Self::Begin {
-            workflow: workflow.name().to_owned(),
-            version: workflow.version(),
-            state: workflow.states().first().cloned().unwrap_or_else(|| "".into()),
-            request: Request::about(tenant, subject),
-            input: serde_json::to_value(input).map_err(wrong)?,
-        })
-    }
-
     /// Its word.
     pub fn kind(&self) -> ActionKind {
         match self {
@@ -206,7 +184,7 @@ impl Command {
     pub fn validate(&self) -> Result<(), Refusal> {
         match self {
             Self::Trigger { request } => request.validate().map_err(Refusal::Invalid),
-            Self::Begin { workflow, state, request, .. } => begins(workflow, state, request),
+            Self::Begin { workflow, state, request, .. } => begin::check(workflow, state, request),
             Self::Resume { onboardings, .. } if onboardings.is_empty() => Err(Refusal::NoTargets),
             Self::Replay { letters, .. } | Self::Discard { letters } | Self::Restore { letters }
                 if letters.is_empty() =>
@@ -228,41 +206,6 @@ impl Command {
             _ => Ok(()),
         }
     }
-}
-
-fn invalid(part: &'static str, why: String) -> Refusal {
-    Refusal::Invalid(InvalidRequest::Begin { part, why })
-}
-
-/// Whether a row of `workflow` can begin so.
-fn begins(workflow: &str, state: &StateName, request: &Request) -> Result<(), Refusal> {
-    if workflow == WORKFLOW {
-        return Err(invalid(
-            "its name",
-            format!("is {WORKFLOW}, which is begun by a trigger: choose another"),
-        ));
-    }
-    if state.as_str() == State::RollingBack.as_str() {
-        return Err(invalid(
-            "its first state",
-            format!("is {state}, which every workflow has: choose another"),
-        ));
-    }
-    let parts = [
-        ("its name", workflow, 200),
-        ("its first state", state.as_str(), 200),
-        ("the tenant", request.tenant_id.as_str(), 200),
-        ("the subject", request.subject(), 2_000),
-    ];
-    for (part, text, longest) in parts {
-        if let Some(found) = unfit(text, longest) {
-            let why = format!(
-                "is {found}: give between 1 and {longest} characters, none of them control characters"
-            );
-            return Err(invalid(part, why));
-        }
-    }
-    Ok(())
 }
 
 /// Who asks.

@@ -8,9 +8,10 @@
 //! [`Command::begin`](super::command::Command::begin). To the tables it is an onboarding: its subject stands in
 //! `repo_url`, and `workspace_id` is empty.
 //!
-//! When a definition changes, so that rows begun under it cannot be finished by it, it gets a new `version`. Workers may
-//! be given both: each row is finished by the one that began it. Given only the newer, it finishes the older rows too,
-//! and so has to read their contexts and undo their compensations; a new state name tells it apart what it cannot.
+//! A changed definition gets a higher `version`. A worker that is given both finishes each row with the one that began
+//! it. A worker that is given only the newer finishes the older rows with that, which then has to read their contexts and
+//! undo their compensations; where it could not, leave the older one beside it until its rows are at their end. Workers of
+//! one database should have the same workflows: one that cannot run a row spends an attempt on giving it back.
 
 use std::time::Duration;
 

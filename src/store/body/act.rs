@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use sqlx::query;
 
 use super::{
-    answer,
+    answer::{self, Begin},
     audit::{self, Touched},
     key, letter, lock_action, onboarding,
-    onboarding::{Begin, Onboarding},
+    onboarding::Onboarding,
     replay,
     row::Columns,
     standing, steering,

@@ -2,25 +2,62 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
 use sqlx::query;
 
 use super::{
     act::{Acted, of_onboarding},
     letter, onboarding,
-    onboarding::{Begin, Onboarding},
+    onboarding::Onboarding,
     row::Columns,
     tx::Tx,
 };
 use crate::{
     clock,
     domain::{
-        id::OnboardingId,
+        id::{OnboardingId, StateName},
         letter::LetterOutcome,
-        onboarding::{Phase, Status, TriggerStatus},
+        onboarding::{Phase, Request, State, Status, TriggerStatus, WORKFLOW, WORKFLOW_VERSION},
     },
     engine::command::TriggerAnswer,
-    store::error::Fail,
+    store::{
+        error::Fail,
+        value::{clean, clean_json},
+    },
 };
+
+/// What is to stand, and how it begins if nothing does.
+pub(super) struct Begin {
+    workflow: String,
+    version: i32,
+    state: StateName,
+    request: Request,
+    fingerprint: String,
+    input: Value,
+}
+
+impl Begin {
+    pub(super) fn new(
+        workflow: &str,
+        version: i32,
+        state: StateName,
+        request: &Request,
+        input: Value,
+    ) -> Self {
+        let workflow = clean(workflow);
+        let request = Request {
+            tenant_id: clean(&request.tenant_id),
+            repo_url: clean(&request.repo_url),
+            workspace_id: request.workspace_id.as_deref().map(clean),
+        };
+        let fingerprint = request.fingerprint_in(&workflow);
+        Self { workflow, version, state, request, fingerprint, input }
+    }
+
+    pub(super) fn pipeline(request: &Request) -> Self {
+        Self::new(WORKFLOW, WORKFLOW_VERSION, State::Received.name(), request, json!({}))
+    }
+}
 
 pub(super) async fn trigger(tx: &mut Tx, what: &Begin, action: &str) -> Result<Acted, Fail> {
     // The unique index settles the race of two first triggers: who loses finds the winner's row.
@@ -59,12 +96,41 @@ async fn newest(tx: &mut Tx, what: &Begin) -> Result<Option<String>, sqlx::Error
 
 async fn begin(tx: &mut Tx, what: &Begin, action: &str) -> Result<Option<Acted>, Fail> {
     let id = OnboardingId(clock::new_id());
-    if !onboarding::start(tx, &id, what, action).await? {
+    if !start(tx, &id, what, action).await? {
         return Ok(None);
     }
     let Some(onboarding) = onboarding::lock_history(tx.conn(), id.as_str()).await? else { return Ok(None) };
     let answer = said(tx, &onboarding, TriggerStatus::Started, format!("{} started", what.workflow)).await?;
     Ok(Some(Acted { touched: vec![of_onboarding(id.0, None)], triggered: Some(answer), ..Acted::default() }))
+}
+
+/// A new onboarding, queued.
+async fn start(tx: &mut Tx, id: &OnboardingId, begin: &Begin, action: &str) -> Result<bool, sqlx::Error> {
+    let insert = "INSERT INTO onboarding_history (id, tenant_id, repo_url, workspace_id, fingerprint, status, current_state, \
+        created_at, phase, workflow, workflow_version, action_id, revision, version) \
+        VALUES ($1, $2, $3, $4, $5, 'in_progress', $6, $7, 'queued', $8, $9, $10, 1, 1) ON CONFLICT DO NOTHING";
+    let (request, first) = (&begin.request, clean(begin.state.as_str()));
+    let insert = query(insert)
+        .bind(id.as_str())
+        .bind(&request.tenant_id)
+        .bind(&request.repo_url)
+        .bind(request.workspace_id.as_deref())
+        .bind(&begin.fingerprint)
+        .bind(&first)
+        .bind(tx.now)
+        .bind(&begin.workflow)
+        .bind(i64::from(begin.version))
+        .bind(action);
+    if insert.execute(tx.conn()).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let now = tx.now;
+    let state = "INSERT INTO onboarding_state (onboarding_id, current_state, context, last_checkpoint, updated_at, revision) \
+        VALUES ($1, $2, $3, $2, $4, 1) ON CONFLICT (onboarding_id) DO NOTHING";
+    let state = query(state).bind(id.as_str()).bind(&first).bind(clean_json(&begin.input)).bind(now);
+    state.execute(tx.conn()).await?;
+    onboarding::queue(tx, id.as_str(), now, None).await?;
+    Ok(true)
 }
 
 async fn found_one(tx: &mut Tx, found: Onboarding, has_work: bool, action: &str) -> Result<Acted, Fail> {

@@ -15,41 +15,8 @@ use crate::{
         onboarding::{Phase, Request, State, Status, WORKFLOW, WORKFLOW_VERSION},
     },
     engine::command::LastAction,
-    store::value::{Time, clean, clean_json},
+    store::value::{Time, clean_json},
 };
-
-/// What is to stand, and how it begins if nothing does.
-pub(super) struct Begin {
-    pub(super) workflow: String,
-    version: i32,
-    state: StateName,
-    pub(super) request: Request,
-    pub(super) fingerprint: String,
-    input: Value,
-}
-
-impl Begin {
-    pub(super) fn new(
-        workflow: &str,
-        version: i32,
-        state: StateName,
-        request: &Request,
-        input: Value,
-    ) -> Self {
-        let workflow = clean(workflow);
-        let request = Request {
-            tenant_id: clean(&request.tenant_id),
-            repo_url: clean(&request.repo_url),
-            workspace_id: request.workspace_id.as_deref().map(clean),
-        };
-        let fingerprint = request.fingerprint_in(&workflow);
-        Self { workflow, version, state, request, fingerprint, input }
-    }
-
-    pub(super) fn pipeline(request: &Request) -> Self {
-        Self::new(WORKFLOW, WORKFLOW_VERSION, State::Received.name(), request, json!({}))
-    }
-}
 
 /// `onboarding_history` with `onboarding_state`.
 #[derive(Debug, Clone)]
@@ -332,38 +299,4 @@ pub(super) async fn queue(
     upsert.execute(tx.conn()).await?;
     tx.has_work = true;
     Ok(())
-}
-
-/// A new onboarding, queued.
-pub(super) async fn start(
-    tx: &mut Tx,
-    id: &OnboardingId,
-    begin: &Begin,
-    action: &str,
-) -> Result<bool, sqlx::Error> {
-    let insert = "INSERT INTO onboarding_history (id, tenant_id, repo_url, workspace_id, fingerprint, status, current_state, \
-        created_at, phase, workflow, workflow_version, action_id, revision, version) \
-        VALUES ($1, $2, $3, $4, $5, 'in_progress', $6, $7, 'queued', $8, $9, $10, 1, 1) ON CONFLICT DO NOTHING";
-    let (request, first) = (&begin.request, clean(begin.state.as_str()));
-    let insert = query(insert)
-        .bind(id.as_str())
-        .bind(&request.tenant_id)
-        .bind(&request.repo_url)
-        .bind(request.workspace_id.as_deref())
-        .bind(&begin.fingerprint)
-        .bind(&first)
-        .bind(tx.now)
-        .bind(&begin.workflow)
-        .bind(i64::from(begin.version))
-        .bind(action);
-    if insert.execute(tx.conn()).await?.rows_affected() == 0 {
-        return Ok(false);
-    }
-    let now = tx.now;
-    let state = "INSERT INTO onboarding_state (onboarding_id, current_state, context, last_checkpoint, updated_at, revision) \
-        VALUES ($1, $2, $3, $2, $4, 1) ON CONFLICT (onboarding_id) DO NOTHING";
-    let state = query(state).bind(id.as_str()).bind(&first).bind(clean_json(&begin.input)).bind(now);
-    state.execute(tx.conn()).await?;
-    queue(tx, id.as_str(), now, None).await?;
-    Ok(true)
 }

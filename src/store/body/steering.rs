@@ -82,14 +82,13 @@ pub(super) async fn standing(
     let decided = query(select).bind(operation).fetch_optional(&mut *conn).await?;
     let reported = query("SELECT 1 FROM circuit_reports WHERE operation = $1 LIMIT 1").bind(operation);
     let running = "SELECT 1 FROM work JOIN onboarding_history h ON h.id = work.subject_id WHERE h.workflow = $1 LIMIT 1";
-    let running = query(running).bind(operation);
-    let known = operation == WORKFLOW
-        || decided.is_some()
-        || reported.fetch_optional(&mut *conn).await?.is_some()
-        || running.fetch_optional(&mut *conn).await?.is_some();
+    let workflow =
+        operation == WORKFLOW || query(running).bind(operation).fetch_optional(&mut *conn).await?.is_some();
+    let known = workflow || decided.is_some() || reported.fetch_optional(&mut *conn).await?.is_some();
     let mut standing = OperationStanding {
         operation: operation.into(),
         known,
+        workflow,
         version: 0,
         forced: None,
         paused: false,

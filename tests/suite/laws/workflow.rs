@@ -89,7 +89,7 @@ async fn what_no_workflow_can_begin_with_is_refused_in_words(store: TestStore) {
         ),
         (
             begin("order", "acme", "a\nb"),
-            "the subject is holding control characters: give between 1 and 2000 characters, none of them control \
+            "the subject is holding control characters: give between 1 and 400 characters, none of them control \
              characters",
         ),
     ] {
