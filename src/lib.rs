@@ -40,15 +40,16 @@
 //! ```
 //!
 //! ## Where to begin
-//! For keys of your own: [`engine::idempotency`], and [`domain::key`] for what may follow what. For the whole:
+//! For keys of your own: [`engine::idempotency`], and [`domain::key`] for what may follow what. For a workflow of your
+//! own: `examples/order_saga.rs` and [`engine::workflow`]. For the whole:
 //! [`engine::command`], [`engine::store`], [`engine::policies`], [`domain::onboarding`], `tui::keys`, `tui::update`: with these the rest
 //! is detail. What the engine promises is said once, in the README.
 //!
 //! ## Glossary
 //! The word on the screen = the column = the type = the metric.
 //!
-//! onboarding · state · attempt · checkpoint · subtask · compensation · key · lease · letter (dead letter) · replay ·
-//! discard · restore · quarantined · resume · roll back · circuit · budget · roof (over all budgets) · bulkhead · force · pause · parked ·
+//! workflow · onboarding · state · attempt · checkpoint · subtask · compensation · key · lease · letter (dead letter) ·
+//! replay · discard · restore · quarantined · resume · roll back · circuit · budget · roof (over all budgets) · bulkhead · force · pause · parked ·
 //! operation (one callee and verb, `github.create_hook`) · operator · action ·
 //! target (a metrics endpoint) · elsewhere (begun by others)
 

@@ -10,6 +10,9 @@ use super::{id::StateName, mask, word::words};
 /// The pipeline as a workflow: what its rows are stored under, and what is paused to hold all of it back.
 pub const WORKFLOW: &str = "onboarding";
 
+/// Which definition of the pipeline begins rows, and runs those that others began.
+pub const WORKFLOW_VERSION: i32 = 1;
+
 words!(
     /// `onboarding_history.status`: the words other services know. Everything finer is a [`Phase`].
     Status, "onboarding status", {
@@ -173,7 +176,8 @@ impl Phase {
     }
 }
 
-/// What is asked for: one business unit's repository and, if it has one, its workspace.
+/// What is asked for: one business unit's repository and, if it has one, its workspace. Of another workflow than the
+/// pipeline, [its subject](Self::about).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
@@ -213,22 +217,34 @@ pub enum InvalidRequest {
         /// What was given.
         id: String,
     },
+    /// What another workflow is to begin with makes no sense.
+    #[error("cannot begin a workflow: {part} {why}")]
+    Begin {
+        /// Which part.
+        part: &'static str,
+        /// What is wrong with it, and what is expected.
+        why: String,
+    },
 }
 
 impl Request {
+    /// What a workflow other than the pipeline is about: a subject of a tenant, an order say. It stands where the
+    /// pipeline has the repository, because other services know the table by its columns.
+    pub fn about(tenant: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self { tenant_id: tenant.into(), repo_url: subject.into(), workspace_id: None }
+    }
+
+    /// What it is about.
+    pub fn subject(&self) -> &str {
+        &self.repo_url
+    }
+
     /// Checks the shape of all three parts; says nothing about whether they exist.
     ///
     /// # Errors
     /// The first part that is malformed, with an example of what was expected.
     pub fn validate(&self) -> Result<(), InvalidRequest> {
-        let tenant = self.tenant_id.trim();
-        let wrong = match tenant {
-            "" => Some("empty"),
-            t if t.chars().count() > 200 => Some("too long"),
-            t if t.chars().any(char::is_control) => Some("holding control characters"),
-            _ => None,
-        };
-        if let Some(found) = wrong {
+        if let Some(found) = unfit(&self.tenant_id, 200) {
             return Err(InvalidRequest::Tenant { found });
         }
         self.repository()?;
@@ -273,6 +289,26 @@ impl Request {
     pub fn fingerprint(&self) -> String {
         let workspace = self.workspace_id.as_deref().unwrap_or("no-workspace");
         sha256_hex(format!("{}:{}:{workspace}", self.tenant_id, self.repo_url).as_bytes())
+    }
+
+    /// What it stands under as a row of `workflow`: of the pipeline its [fingerprint](Self::fingerprint), of another
+    /// the same digest of the JSON array of workflow, tenant and subject, which no request of the pipeline spells.
+    pub fn fingerprint_in(&self, workflow: &str) -> String {
+        if workflow == WORKFLOW {
+            return self.fingerprint();
+        }
+        let parts = serde_json::json!([workflow, self.tenant_id, self.subject()]);
+        sha256_hex(parts.to_string().as_bytes())
+    }
+}
+
+/// What keeps `text` from being a name in a column, if anything does.
+pub(crate) fn unfit(text: &str, longest: usize) -> Option<&'static str> {
+    match text.trim() {
+        "" => Some("empty"),
+        t if t.chars().count() > longest => Some("too long"),
+        t if t.chars().any(char::is_control) => Some("holding control characters"),
+        _ => None,
     }
 }
 

@@ -5,8 +5,9 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::store::StoreError;
+use super::{begin, store::StoreError};
 use crate::domain::{
     action::ActionKind,
     circuit::Forced,
@@ -65,6 +66,19 @@ pub enum Command {
     Trigger {
         /// What is asked for.
         request: Request,
+    },
+    /// Begin a row of another workflow; asking twice gives the same row. Made by [`Command::begin`].
+    Begin {
+        /// The workflow's name.
+        workflow: String,
+        /// Which version of its definition begins it.
+        version: i32,
+        /// Its first state.
+        state: StateName,
+        /// What it is about: [`Request::about`].
+        request: Request,
+        /// The first context.
+        input: Value,
     },
     /// Go on from the checkpoint with fresh attempts.
     Resume {
@@ -139,7 +153,7 @@ impl Command {
     /// Its word.
     pub fn kind(&self) -> ActionKind {
         match self {
-            Self::Trigger { .. } => ActionKind::Trigger,
+            Self::Trigger { .. } | Self::Begin { .. } => ActionKind::Trigger,
             Self::Resume { .. } => ActionKind::Resume,
             Self::RollBack { .. } => ActionKind::RollBack,
             Self::Replay { .. } => ActionKind::Replay,
@@ -170,6 +184,7 @@ impl Command {
     pub fn validate(&self) -> Result<(), Refusal> {
         match self {
             Self::Trigger { request } => request.validate().map_err(Refusal::Invalid),
+            Self::Begin { workflow, state, request, .. } => begin::check(workflow, state, request),
             Self::Resume { onboardings, .. } if onboardings.is_empty() => Err(Refusal::NoTargets),
             Self::Replay { letters, .. } | Self::Discard { letters } | Self::Restore { letters }
                 if letters.is_empty() =>

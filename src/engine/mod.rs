@@ -9,6 +9,7 @@
 //! how everything is tried, and [`call`] who obeys them.
 
 pub mod backlog;
+mod begin;
 pub mod call;
 pub mod command;
 pub mod decide;

@@ -14,7 +14,7 @@ use crate::domain::{
     id::{KeyId, LetterId, OnboardingId, OperationName, ReplayId, StateName, WorkerId},
     key::{KeyEvent, KeyLife},
     letter::{LetterOutcome, LetterReason, LetterStatus},
-    onboarding::{Event, Phase, State, Status, WORKFLOW},
+    onboarding::{Event, Phase, State, Status},
     text::SafeText,
 };
 
@@ -126,6 +126,8 @@ pub struct OperationStanding {
     pub operation: OperationName,
     /// Whether a worker knows it, or somebody decided something about it.
     pub known: bool,
+    /// Whether it is a workflow as a whole: the pipeline, or one with rows that are not at their end.
+    pub workflow: bool,
     /// Moves with every decision.
     pub version: i64,
     /// What its circuit is forced to.
@@ -497,6 +499,10 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
             let label = SafeText::new(&format!("{} {}", request.tenant_id, request.repo_url));
             plan.lines.push(PlanLine { id: request.fingerprint(), label, left_out: None });
         }
+        Command::Begin { workflow, request, .. } => {
+            let label = SafeText::new(&format!("{workflow} {} {}", request.tenant_id, request.subject()));
+            plan.lines.push(PlanLine { id: request.fingerprint_in(workflow), label, left_out: None });
+        }
         Command::Resume { onboardings, elsewhere } => {
             for target in onboardings {
                 let found = onboarding(&target.id);
@@ -648,7 +654,7 @@ fn steering_warnings(command: &Command, standing: &OperationStanding) -> Vec<Saf
             said.push("every call is made, however many fail, and nothing is computed from them".to_owned());
             false
         }
-        Command::Pause { operation, .. } if operation.id.as_str() == WORKFLOW => {
+        Command::Pause { .. } if standing.workflow => {
             said.push(
                 "nothing goes forward: steps in hand are finished, roll-backs go on, triggers are taken"
                     .to_owned(),

@@ -131,6 +131,13 @@ pub struct Intent {
     pub args: Value,
 }
 
+impl Intent {
+    /// An effect on `name` that `operation` undoes, given `args`.
+    pub fn new(operation: &str, name: &str, args: Value) -> Self {
+        Self { operation: operation.to_owned(), name: name.to_owned(), args }
+    }
+}
+
 /// What is written before a state's first effect.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Opening {

@@ -10,7 +10,6 @@
 //! claimed row.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -30,8 +29,10 @@ use crate::{
     config,
     domain::id::WorkerId,
 };
+use definitions::Definitions;
 
 mod back;
+mod definitions;
 mod forward;
 mod hold;
 
@@ -46,7 +47,7 @@ const BEATS_PER_GAUGES: u64 = 5;
 pub struct Worker {
     id: WorkerId,
     store: Arc<dyn Store>,
-    workflows: HashMap<&'static str, Arc<dyn Workflow>>,
+    definitions: Definitions,
     calls: Arc<Calls>,
     config: config::Engine,
     random: Mutex<Random>,
@@ -55,7 +56,11 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker named `id` that runs `workflows` from `store`.
+    /// A worker named `id` that runs `workflows` from `store`: of one name as many versions as still have rows.
+    ///
+    /// A row is run by the version that began it; where that is not here, or a newer one moved the row to a state of
+    /// its own, by the nearest newer one that has its state. A row that none of them can run is given back, few times
+    /// and slowly, and then ends in a dead letter.
     pub fn new(
         id: WorkerId,
         store: Arc<dyn Store>,
@@ -64,9 +69,9 @@ impl Worker {
         config: config::Engine,
         random: Random,
     ) -> Self {
-        let workflows = workflows.into_iter().map(|w| (w.name(), w)).collect();
+        let definitions = Definitions::new(workflows);
         let (random, backlog) = (Mutex::new(random), Arc::default());
-        Self { id, store, workflows, calls, config, random, metrics_url: None, backlog }
+        Self { id, store, definitions, calls, config, random, metrics_url: None, backlog }
     }
 
     /// The same worker, telling others that its metrics are at `url`.
@@ -186,10 +191,7 @@ impl Worker {
     /// Runs one claimed onboarding as far as it goes.
     async fn onboard(self: Arc<Self>, work: Claimed, shutdown: CancellationToken) {
         let onboarding = work.lease.onboarding.clone();
-        let Some(workflow) = self.workflows.get(work.workflow.as_str()).cloned() else {
-            tracing::error!(%onboarding, workflow = work.workflow, "no such workflow here: left for a worker that has it");
-            return;
-        };
+        let workflow = self.definitions.of(&work);
         let result = match work.direction {
             super::store::Direction::Forward => self.forward(&*workflow, work, &shutdown).await,
             super::store::Direction::Back => self.back(&*workflow, work).await,

@@ -19,7 +19,7 @@ use crate::{
         attempt::CompensationStatus,
         fault::Fault,
         id::{OnboardingId, StateName},
-        onboarding::{Request, State, WORKFLOW, sha256_hex},
+        onboarding::{Request, State, WORKFLOW, WORKFLOW_VERSION, sha256_hex},
     },
     engine::{
         call::StepCalls,
@@ -104,7 +104,7 @@ impl Workflow for Pipeline {
     }
 
     fn version(&self) -> i32 {
-        1
+        WORKFLOW_VERSION
     }
 
     fn states(&self) -> &[StateName] {
@@ -129,12 +129,8 @@ impl Workflow for Pipeline {
         let Ok(state) = state.as_str().parse::<State>() else { return Opening::default() };
         match state {
             State::Registering => {
-                let intent = Intent {
-                    operation: "catalog.unregister".to_owned(),
-                    name: ENTITIES.to_owned(),
-                    args: json!({}),
-                };
-                Opening { intents: vec![intent], keys: Vec::new() }
+                let intents = vec![Intent::new("catalog.unregister", ENTITIES, json!({}))];
+                Opening { intents, ..Opening::default() }
             }
             State::ConfiguringSync => {
                 let before = Context::read(context).before.unwrap_or_default();
@@ -144,16 +140,14 @@ impl Workflow for Pipeline {
                         "workspace": workspace, "url": self.clients.callback(), "before": before.notification,
                     });
                     opening.keys.extend(key(onboarding, "tfc.create_notification", &args));
-                    let operation = "tfc.delete_notification".to_owned();
-                    opening.intents.push(Intent { operation, name: NOTIFICATION.to_owned(), args });
+                    opening.intents.push(Intent::new("tfc.delete_notification", NOTIFICATION, args));
                 }
                 if let Ok((owner, name)) = request.repository() {
                     let args = json!({
                         "owner": owner, "name": name, "url": self.clients.callback(), "before": before.hook,
                     });
                     opening.keys.extend(key(onboarding, "github.create_hook", &args));
-                    let operation = "github.delete_hook".to_owned();
-                    opening.intents.push(Intent { operation, name: HOOK.to_owned(), args });
+                    opening.intents.push(Intent::new("github.delete_hook", HOOK, args));
                 }
                 opening
             }

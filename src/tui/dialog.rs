@@ -37,7 +37,7 @@ pub enum Stage {
     /// The preview is being read.
     Reading,
     /// The preview is there.
-    Ready(Previewed),
+    Ready(Box<Previewed>),
     /// There is nothing to confirm, and why.
     Refused(String),
     /// It was asked and the reply was lost: asking again with the same key is safe.
@@ -152,7 +152,8 @@ impl Dialog {
 
     /// What confirms it; `None`: nothing would run.
     pub fn need(&self) -> Option<Need> {
-        let Stage::Ready(Previewed { plan, command, .. }) = &self.stage else { return None };
+        let Stage::Ready(previewed) = &self.stage else { return None };
+        let Previewed { plan, command, .. } = &**previewed;
         let takes_over = matches!(
             command,
             Command::Resume { elsewhere: Elsewhere::TakeOver, .. }
@@ -306,7 +307,8 @@ impl Dialog {
                     "Asking again is safe: it carries the same key, so it is applied once at most.",
                 );
             }
-            Stage::Ready(Previewed { plan, .. }) => {
+            Stage::Ready(previewed) => {
+                let plan = &previewed.plan;
                 if self.need() == Some(Need::TakeOver) {
                     say(
                         LineTone::Warning,

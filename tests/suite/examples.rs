@@ -50,3 +50,41 @@ fn a_use_case_places_an_order_once_and_charges_once() {
          proven: 6 requests made 1 order and left 1 lamp; of 5 charges the provider saw 2 and 1\n"
     );
 }
+
+#[test]
+fn an_order_saga_completes_is_undone_and_is_finished_by_its_next_version() {
+    assert_eq!(
+        run("order_saga"),
+        "A lamp is ordered:\n  \
+           lamp     not now: 503\n  \
+           lamp     reserved\n  \
+           lamp     charged, but the answer is lost\n  \
+           lamp     charged already\n  \
+           lamp     shipped\n  \
+           lamp     confirmed\n  \
+           lamp     completed after 6 attempts\n\
+         A piano is ordered:\n  \
+           piano    reserved\n  \
+           piano    charged\n  \
+           piano    never: 422\n  \
+           piano    failed after 3 attempts, its letter says: piano cannot be shipped: 422\n\
+         An operator rolls it back, last-in first-out:\n  \
+           piano    parcel.cancel: never was shipped\n  \
+           piano    card.refund: no longer charged\n  \
+           piano    stock.release: no longer reserved\n  \
+           piano    rolled_back after 4 attempts\n\
+         A vase is ordered, while the post is on strike:\n  \
+           vase     reserved\n  \
+           vase     charged\n  \
+           vase     not now: 503\n  \
+           vase     not now: 503\n  \
+           vase     not now: 503\n  \
+           vase     failed after 5 attempts, its letter says: vase cannot be shipped now: 503\n\
+         Version 2 is deployed in the place of version 1, and the vase is resumed:\n  \
+           vase     shipped\n  \
+           vase     confirmed\n  \
+           vase     rewarded\n  \
+           vase     completed after 8 attempts\n\
+         proven: ordered twice the lamp is one row: true; 17 calls left 2 orders charged; a parcel with a vase earned 25 points\n"
+    );
+}

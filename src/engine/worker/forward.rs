@@ -38,15 +38,7 @@ impl Worker {
             let policy = self.policy_of(workflow.policy(&work.state), &work.state);
             let tried = Tried { attempt: work.attempt, lost: work.lost };
             let began = clock::instant();
-            let ran = if !workflow.states().contains(&work.state) {
-                let text = format!(
-                    "state {} is not one of workflow {} version {}",
-                    work.state,
-                    workflow.name(),
-                    workflow.version()
-                );
-                Err(Fault::permanent(text))
-            } else if tried.takes_workers_down(&policy) {
+            let ran = if tried.takes_workers_down(&policy) {
                 let text = format!(
                     "{} workers vanished while running {}: it is not started again",
                     work.lost, work.state

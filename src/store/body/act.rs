@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sqlx::query;
 
 use super::{
-    answer,
+    answer::{self, Begin},
     audit::{self, Touched},
     key, letter, lock_action, onboarding,
     onboarding::Onboarding,
@@ -47,7 +47,11 @@ pub(super) async fn act(tx: &mut Tx, submission: &Submission) -> Result<Receipt,
         return Ok(receipt);
     }
     let acted = match &submission.command {
-        Command::Trigger { request } => answer::trigger(tx, request, &action).await?,
+        Command::Trigger { request } => answer::trigger(tx, &Begin::pipeline(request), &action).await?,
+        Command::Begin { workflow, version, state, request, input } => {
+            let begin = Begin::new(workflow, *version, state.clone(), request, input.clone());
+            answer::trigger(tx, &begin, &action).await?
+        }
         Command::Resume { onboardings, elsewhere } => resume(tx, onboardings, *elsewhere, &action).await?,
         Command::RollBack { onboarding, elsewhere } => roll_back(tx, onboarding, *elsewhere, &action).await?,
         Command::Replay { letters, pace } => replay::begin(tx, letters, *pace, submission, &action).await?,

@@ -12,14 +12,11 @@ use crate::{
     domain::{
         id::{LeaseId, OnboardingId, ReplayId, StateName, WorkerId},
         letter::LetterOutcome,
-        onboarding::{Phase, Request, State, Status, WORKFLOW},
+        onboarding::{Phase, Request, State, Status, WORKFLOW, WORKFLOW_VERSION},
     },
     engine::command::LastAction,
     store::value::{Time, clean_json},
 };
-
-/// Of the pipeline of this crate, which runs the rows of others once they are ours.
-const WORKFLOW_VERSION: i64 = 1;
 
 /// `onboarding_history` with `onboarding_state`.
 #[derive(Debug, Clone)]
@@ -106,7 +103,7 @@ fn onboarding_of(row: &Row) -> Result<Onboarding, sqlx::Error> {
         context: if context.is_null() { json!({}) } else { context },
         entities_created,
         workflow: row.opt_text("workflow")?.unwrap_or_else(|| WORKFLOW.to_owned()),
-        workflow_version: row.opt_int("workflow_version")?.unwrap_or(WORKFLOW_VERSION),
+        workflow_version: row.opt_int("workflow_version")?.unwrap_or(WORKFLOW_VERSION.into()),
         failed_at: row.opt_time("failed_at")?,
         version: row.int("version")?,
         elsewhere: row.int("elsewhere")?,
@@ -285,7 +282,7 @@ async fn own(
         workflow_version = coalesce(workflow_version, $5), action_id = coalesce($6, action_id), \
         revision = revision + 1, version = version + 1 WHERE id = $1";
     let update = query(update).bind(id).bind(status.as_str()).bind(phase.as_str()).bind(WORKFLOW);
-    update.bind(WORKFLOW_VERSION).bind(action).execute(tx.conn()).await.map(|_| ())
+    update.bind(i64::from(WORKFLOW_VERSION)).bind(action).execute(tx.conn()).await.map(|_| ())
 }
 
 /// Puts it before the workers, due at `due`, whatever its work row said before.
@@ -302,38 +299,4 @@ pub(super) async fn queue(
     upsert.execute(tx.conn()).await?;
     tx.has_work = true;
     Ok(())
-}
-
-/// A new onboarding, queued.
-pub(super) async fn start(
-    tx: &mut Tx,
-    id: &OnboardingId,
-    request: &Request,
-    action: &str,
-) -> Result<bool, sqlx::Error> {
-    let insert = "INSERT INTO onboarding_history (id, tenant_id, repo_url, workspace_id, fingerprint, status, current_state, \
-        created_at, phase, workflow, workflow_version, action_id, revision, version) \
-        VALUES ($1, $2, $3, $4, $5, 'in_progress', $6, $7, 'queued', $8, $9, $10, 1, 1) ON CONFLICT DO NOTHING";
-    let first = State::Received.as_str();
-    let insert = query(insert)
-        .bind(id.as_str())
-        .bind(&request.tenant_id)
-        .bind(&request.repo_url)
-        .bind(request.workspace_id.as_deref())
-        .bind(request.fingerprint())
-        .bind(first)
-        .bind(tx.now)
-        .bind(WORKFLOW)
-        .bind(WORKFLOW_VERSION)
-        .bind(action);
-    if insert.execute(tx.conn()).await?.rows_affected() == 0 {
-        return Ok(false);
-    }
-    let now = tx.now;
-    let state = "INSERT INTO onboarding_state (onboarding_id, current_state, context, last_checkpoint, updated_at, revision) \
-        VALUES ($1, $2, $3, $2, $4, 1) ON CONFLICT (onboarding_id) DO NOTHING";
-    let state = query(state).bind(id.as_str()).bind(first).bind(clean_json(&json!({}))).bind(now);
-    state.execute(tx.conn()).await?;
-    queue(tx, id.as_str(), now, None).await?;
-    Ok(true)
 }

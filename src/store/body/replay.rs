@@ -172,7 +172,8 @@ async fn move_on(tx: &mut Tx, row: &Row, open: &BTreeSet<String>) -> Result<u64,
         }
         Next::Dispatch { count, spare } => (count.min(MOST), spare),
     };
-    let select = "SELECT i.letter_id, i.onboarding_id, l.operation FROM replay_items i JOIN dead_letters l ON l.id = i.letter_id \
+    let select = "SELECT i.letter_id, i.onboarding_id, l.operation, h.workflow FROM replay_items i \
+        JOIN dead_letters l ON l.id = i.letter_id LEFT JOIN onboarding_history h ON h.id = i.onboarding_id \
         WHERE i.replay_id = $1 AND i.outcome = 'waiting' AND i.dispatched_at IS NULL ORDER BY i.seq LIMIT $2";
     let limit = i64::try_from(room).unwrap_or(i64::MAX);
     let next = query(select).bind(&id).bind(limit).fetch_all(tx.conn()).await?;
@@ -180,10 +181,8 @@ async fn move_on(tx: &mut Tx, row: &Row, open: &BTreeSet<String>) -> Result<u64,
     for item in next {
         // What it needs would only be parked: the replay holds until it is let through.
         let operation = item.opt_text("operation")?.unwrap_or_default();
-        held_by = [operation.as_str(), WORKFLOW]
-            .into_iter()
-            .find(|needed| open.contains(*needed))
-            .map(str::to_owned);
+        let workflow = item.opt_text("workflow")?.unwrap_or_else(|| WORKFLOW.to_owned());
+        held_by = [operation, workflow].into_iter().find(|needed| open.contains(needed));
         if held_by.is_some() {
             break;
         }

@@ -51,7 +51,7 @@ pub(super) async fn of_command(
     let open = open_circuits(conn, now).await?;
     let mut standing = Standing { open_circuits: open.iter().cloned().collect(), ..Standing::default() };
     let onboardings = match command {
-        Command::Trigger { .. } => Vec::new(),
+        Command::Trigger { .. } | Command::Begin { .. } => Vec::new(),
         Command::Resume { onboardings, .. } => onboardings.iter().collect(),
         Command::RollBack { onboarding, .. } => vec![onboarding],
         Command::Release { keys } => {

@@ -81,11 +81,14 @@ pub(super) async fn standing(
         FROM circuits c LEFT JOIN operator_actions a ON a.id = c.action_id WHERE c.operation = $1";
     let decided = query(select).bind(operation).fetch_optional(&mut *conn).await?;
     let reported = query("SELECT 1 FROM circuit_reports WHERE operation = $1 LIMIT 1").bind(operation);
-    let known =
-        operation == WORKFLOW || decided.is_some() || reported.fetch_optional(&mut *conn).await?.is_some();
+    let running = "SELECT 1 FROM work JOIN onboarding_history h ON h.id = work.subject_id WHERE h.workflow = $1 LIMIT 1";
+    let workflow =
+        operation == WORKFLOW || query(running).bind(operation).fetch_optional(&mut *conn).await?.is_some();
+    let known = workflow || decided.is_some() || reported.fetch_optional(&mut *conn).await?.is_some();
     let mut standing = OperationStanding {
         operation: operation.into(),
         known,
+        workflow,
         version: 0,
         forced: None,
         paused: false,
@@ -104,16 +107,22 @@ pub(super) async fn standing(
     Ok(standing)
 }
 
-/// How much work waits for `operation`: of a workflow, what is due.
-async fn held(conn: &mut Conn, now: Time, operation: &str) -> Result<i64, sqlx::Error> {
-    let parked =
-        "SELECT count(*) AS n FROM (SELECT 1 AS one FROM work WHERE parked_by = $2 LIMIT $1) AS capped";
-    let due = "SELECT count(*) AS n FROM (SELECT 1 AS one FROM work WHERE run_at <= $2 LIMIT $1) AS capped";
-    let row = match operation == WORKFLOW {
-        true => query(due).bind(Query::COUNT_CAP).bind(now).fetch_one(conn).await?,
-        false => query(parked).bind(Query::COUNT_CAP).bind(operation).fetch_one(conn).await?,
+/// What waits for the operation `$1` at `$2`: what is parked by it, and of a workflow what is due.
+macro_rules! waits {
+    () => {
+        "parked_by = $1 OR run_at <= $2 AND $1 = \
+         (SELECT coalesce(h.workflow, 'onboarding') FROM onboarding_history h WHERE h.id = work.subject_id)"
     };
-    row.int("n")
+}
+
+/// How much work waits for `operation`.
+async fn held(conn: &mut Conn, now: Time, operation: &str) -> Result<i64, sqlx::Error> {
+    let count = concat!(
+        "SELECT count(*) AS n FROM (SELECT 1 AS one FROM work WHERE ",
+        waits!(),
+        " LIMIT $3) AS capped"
+    );
+    query(count).bind(operation).bind(now).bind(Query::COUNT_CAP).fetch_one(conn).await?.int("n")
 }
 
 /// What is decided.
@@ -182,23 +191,16 @@ pub(super) async fn decide(
 /// What `operation` held back is due again from now on, one after the other: all at once would only bring down what was
 /// spared.
 async fn come_back(tx: &mut Tx, operation: &str) -> Result<(), sqlx::Error> {
-    macro_rules! one_after_the_other {
-        ($which:literal) => {
-            concat!(
-                "UPDATE work SET run_at = ",
-                after!("$1", "(waiting.place * CAST($2 AS double precision))"),
-                " FROM (SELECT subject_id, row_number() OVER (ORDER BY run_at, subject_id) - 1 AS place FROM work \
-                 WHERE kind = 'onboarding' AND ",
-                $which,
-                ") AS waiting WHERE work.kind = 'onboarding' AND work.subject_id = waiting.subject_id"
-            )
-        };
-    }
+    let one_after_the_other = concat!(
+        "UPDATE work SET run_at = ",
+        after!("$2", "(waiting.place * CAST($3 AS double precision))"),
+        " FROM (SELECT subject_id, row_number() OVER (ORDER BY run_at, subject_id) - 1 AS place FROM work \
+         WHERE kind = 'onboarding' AND (",
+        waits!(),
+        ")) AS waiting WHERE work.kind = 'onboarding' AND work.subject_id = waiting.subject_id"
+    );
     let gap = 1.0 / tx.rules.per_second;
-    let update = match operation == WORKFLOW {
-        true => query(one_after_the_other!("run_at <= $1")).bind(tx.now).bind(gap),
-        false => query(one_after_the_other!("parked_by = $3")).bind(tx.now).bind(gap).bind(operation),
-    };
+    let update = query(one_after_the_other).bind(operation).bind(tx.now).bind(gap);
     tx.has_work |= update.execute(tx.conn()).await?.rows_affected() > 0;
     Ok(())
 }

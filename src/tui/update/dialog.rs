@@ -24,7 +24,7 @@ pub(super) fn previewed(
     match result {
         Err(refusal) => dialog.stage = Stage::Refused(refusal.to_string()),
         Ok(previewed) => {
-            dialog.stage = Stage::Ready(previewed);
+            dialog.stage = Stage::Ready(Box::new(previewed));
             // One row that others began: shown again as a take-over, which has to be typed.
             let wish = match dialog.wish.clone() {
                 Wish::Resume(targets, Elsewhere::Leave) => Wish::Resume(targets, Elsewhere::TakeOver),
@@ -147,7 +147,8 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
         dialog.complaint = Some(format!("not on a stale picture: {why}"));
         return Vec::new();
     }
-    let Stage::Ready(Previewed { action, command, .. }) = &dialog.stage else { return Vec::new() };
+    let Stage::Ready(previewed) = &dialog.stage else { return Vec::new() };
+    let Previewed { action, command, .. } = &**previewed;
     if dialog.need().is_none() {
         return Vec::new();
     }
@@ -178,7 +179,7 @@ fn send(model: &mut Model, submission: Submission) -> Vec<Effect> {
         | (Command::Pause { operation: target, .. } | Command::Unpause { operation: target }, None) => {
             vec![target.id.0.clone()]
         }
-        (Command::Trigger { .. }, None) => Vec::new(),
+        (Command::Trigger { .. } | Command::Begin { .. }, None) => Vec::new(),
     };
     for id in ids {
         model.pending.insert(id, Pending { ticket, kind: dialog.kind, done_at: None });

@@ -253,14 +253,20 @@ impl World {
     }
 
     /// A worker begins.
-    #[expect(clippy::disallowed_methods, reason = "a story kills the task itself")]
     pub(crate) fn hire(&self, name: &str) -> Hand {
+        self.hire_for(name, Vec::new())
+    }
+
+    /// A worker begins that runs `others` beside the script.
+    #[expect(clippy::disallowed_methods, reason = "a story kills the task itself")]
+    pub(crate) fn hire_for(&self, name: &str, others: Vec<Arc<dyn Workflow>>) -> Hand {
         let calls = Calls::new(self.policies.clone(), Arc::new(()));
-        let workflow = Arc::new(Shared(Arc::clone(&self.script)));
+        let mut workflows = others;
+        workflows.push(Arc::new(Shared(Arc::clone(&self.script))));
         let worker = Worker::new(
             name.into(),
             Arc::clone(&self.store),
-            vec![workflow],
+            workflows,
             calls,
             self.config.clone(),
             Random::seeded(7),

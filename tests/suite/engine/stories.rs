@@ -27,7 +27,7 @@ fn transient() -> Turn {
     Turn::Fail(Fault::transient("503 from api.github"))
 }
 
-async fn letter(world: &World, id: &LetterId) -> LetterPage {
+pub(super) async fn letter(world: &World, id: &LetterId) -> LetterPage {
     let query = Query { detail: Some(Detail::Letter(id.clone())), ..Query::default() };
     match world.engine.reader().read(&query).await.unwrap().page {
         Some(Page::Letter(page)) => *page,
@@ -395,26 +395,6 @@ async fn a_states_configured_policy_takes_the_place_of_its_workflows(url: &str) 
         page.attempts.last().and_then(|a| a.reason.as_deref()),
         Some("transient: this state has one attempt")
     );
-}
-
-/// Each story on each database.
-macro_rules! stories {
-    ($($story:ident),+ $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $story() {
-                let store = crate::support::stores::TestStore::sqlite().await;
-                super::$story(&store.url).await;
-            })+
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $story() {
-                let store = crate::support::stores::TestStore::postgres().await;
-                super::$story(&store.url).await;
-            })+
-        }
-    };
 }
 
 stories! {

@@ -61,3 +61,4 @@ mod steering;
 mod step;
 mod transaction;
 mod trigger;
+mod workflow;
