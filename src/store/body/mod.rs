@@ -76,6 +76,10 @@ pub(super) struct Handle {
 /// next done there by itself is never committed.
 async fn begin(pool: &Pool<Db>, how: &'static str) -> Result<sqlx::Transaction<'static, Db>, sqlx::Error> {
     let pool = pool.clone();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it is waited for here, and outlives who gives up by one answer"
+    )]
     let begun = tokio::spawn(async move { pool.begin_with(how).await }).await;
     begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
