@@ -122,7 +122,11 @@ async fn renewing_keeps_a_lease_and_tells_what_is_lost(store: TestStore) {
     assert_eq!(renew().await.expect("it renews"), [], "what is over and nobody took is renewed");
     store.time.advance(LEASE);
     assert_eq!(store.claim("worker-b", 1).await.len(), 1);
-    assert_eq!(renew().await.expect("it renews"), [claimed.lease.clone()], "what was taken over is lost");
+    assert_eq!(
+        renew().await.expect("it renews"),
+        std::slice::from_ref(&claimed.lease),
+        "what was taken over is lost"
+    );
 }
 
 async fn others_rows_are_never_claimed(store: TestStore) {
