@@ -14,7 +14,7 @@ use crate::{
 /// The longest we let the other side make us wait.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 /// A worker vanishing is no error of the step; but a step that takes its workers down with it must end.
-const LOST_ATTEMPTS: u32 = 3;
+const LOST_ATTEMPTS: u32 = 5;
 
 /// What follows.
 #[derive(Debug, Clone, PartialEq)]
@@ -199,6 +199,6 @@ mod tests {
     fn attempts_lost_with_their_worker_are_not_held_against_the_step_but_end_at_last() {
         let (fault, lost) = (Fault::transient("503"), Tried { attempt: 4, lost: 2 });
         assert!(matches!(after_fault(&policy(), lost, &fault, 0.5), Decision::Retry { .. }));
-        assert!(Tried { attempt: 4, lost: 3 }.takes_workers_down(&policy()));
+        assert!(Tried { attempt: 6, lost: 5 }.takes_workers_down(&policy()));
     }
 }
