@@ -101,6 +101,8 @@ pub struct Engine {
     pub poll: Duration,
     /// A letter that failed again after so many replays is quarantined.
     pub quarantine_after: u32,
+    /// What failed is rolled back by itself after so long; `None`: only when an operator says so.
+    pub cleanup_after: Option<Duration>,
     /// How long keys are remembered.
     pub retention: Retention,
 }
@@ -115,6 +117,7 @@ impl Default for Engine {
             time_factor: 1.0,
             poll: Duration::from_secs(1),
             quarantine_after: 5,
+            cleanup_after: Some(Duration::from_secs(24 * 3_600)),
             retention: Retention::default(),
         }
     }

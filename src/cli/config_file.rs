@@ -62,6 +62,7 @@ pub(super) struct FileEngine {
     pub(super) concurrency: Option<usize>,
     pub(super) unpark_per_second: Option<f64>,
     pub(super) quarantine_after: Option<u32>,
+    pub(super) cleanup_after: Option<TimeOrNever>,
     pub(super) time_factor: Option<f64>,
 }
 
@@ -83,6 +84,21 @@ impl<'de> Deserialize<'de> for Time {
         parsed
             .map(Self)
             .map_err(|_| D::Error::custom(format!("{text:?} is not a duration such as 30s or 1h")))
+    }
+}
+
+/// A duration, or `never`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TimeOrNever(pub(super) Option<Duration>);
+
+impl<'de> Deserialize<'de> for TimeOrNever {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match (text.as_str(), humantime::parse_duration(&text)) {
+            ("never", _) => Ok(Self(None)),
+            (_, Ok(after)) => Ok(Self(Some(after))),
+            _ => Err(D::Error::custom(format!("{text:?} is not a duration such as 24h or 0s, nor never"))),
+        }
     }
 }
 

@@ -124,6 +124,12 @@ fn engine(file: &ConfigFile) -> anyhow::Result<Engine> {
         let said = format!("quarantine_after is {quarantine_after}: between 1 and 1,000 replays is expected");
         return Err(wrong(file, ["engine", "quarantine_after"], None, &said));
     }
+    let cleanup_after = values.cleanup_after.map_or(default.cleanup_after, |after| after.0);
+    if let Some(after) = cleanup_after.filter(|after| *after > Duration::from_secs(366 * 86_400)) {
+        let found = humantime::format_duration(after);
+        let said = format!("cleanup_after is {found}: at most 366days is expected, or never");
+        return Err(wrong(file, ["engine", "cleanup_after"], None, &said));
+    }
     Ok(Engine {
         lease,
         cool_down: duration("REDRIVE_COOL_DOWN", values.cool_down, default.cool_down)?,
@@ -131,6 +137,7 @@ fn engine(file: &ConfigFile) -> anyhow::Result<Engine> {
         time_factor,
         unpark_per_second,
         quarantine_after,
+        cleanup_after,
         ..default
     })
 }

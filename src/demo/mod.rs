@@ -220,6 +220,8 @@ fn engine_config(time_factor: f64) -> config::Engine {
         concurrency: 64,
         time_factor,
         poll: Duration::from_millis(500),
+        // What failed is what there is to see and to act on.
+        cleanup_after: None,
         ..config::Engine::default()
     }
 }

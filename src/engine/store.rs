@@ -498,6 +498,10 @@ pub trait Store: KeyStore + LockStore {
     /// Answers how many letters began.
     async fn pace_replays(&self) -> Result<u64, StoreError>;
 
+    /// Begins the roll-back of what failed so long ago that nobody is expected to come back to it, a few at a time, as an
+    /// action of `redrive` in the audit. Answers how many it began. Whoever asks, each begins once.
+    async fn clean_up(&self) -> Result<u64, StoreError>;
+
     /// Keeps leases alive; answers those that are lost.
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError>;
 

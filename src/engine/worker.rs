@@ -158,6 +158,11 @@ impl Worker {
             if let Err(error) = self.store.beat(&beat).await {
                 tracing::warn!(%error, "no heartbeat");
             }
+            match self.store.clean_up().await {
+                Ok(0) => {}
+                Ok(begun) => tracing::info!(begun, "what failed long ago is rolled back"),
+                Err(error) => tracing::warn!(%error, "cannot undo what failed long ago"),
+            }
             if let Ok(due) = self.store.next_due().await {
                 let late = due.and_then(|due| (-due).to_std().ok()).unwrap_or_default();
                 self.backlog.set(late);

@@ -96,6 +96,8 @@ pub struct OpenOptions {
     pub unpark_per_second: f64,
     /// A letter that failed again after so many replays is quarantined.
     pub quarantine_after: u32,
+    /// What failed so long ago is undone by itself; `None`: never.
+    pub cleanup_after: Option<Duration>,
     /// Tests bind the time here.
     pub time: BoundTime,
     /// Faults for while it commits; SQLite only.
@@ -114,6 +116,7 @@ impl Default for OpenOptions {
             cool_down: config::Engine::default().cool_down,
             unpark_per_second: config::Engine::default().unpark_per_second,
             quarantine_after: config::Engine::default().quarantine_after,
+            cleanup_after: config::Engine::default().cleanup_after,
             time: BoundTime::default(),
             injections: Arc::default(),
         }
@@ -128,6 +131,7 @@ impl OpenOptions {
             cool_down: engine.cool_down,
             unpark_per_second: engine.unpark_per_second / engine.time_factor,
             quarantine_after: engine.quarantine_after,
+            cleanup_after: engine.cleanup_after,
             ..self
         }
     }

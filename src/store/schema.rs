@@ -19,7 +19,7 @@ pub(super) struct Embedded {
 }
 
 /// All of them, oldest first.
-const ALL: [Embedded; 4] = [
+const ALL: [Embedded; 5] = [
     Embedded {
         version: 1,
         name: "first",
@@ -43,6 +43,12 @@ const ALL: [Embedded; 4] = [
         name: "replays",
         sqlite: include_str!("../../migrations/sqlite/0004_replays.sql"),
         postgres: include_str!("../../migrations/postgres/0004_replays.sql"),
+    },
+    Embedded {
+        version: 5,
+        name: "clean_up",
+        sqlite: include_str!("../../migrations/sqlite/0005_clean_up.sql"),
+        postgres: include_str!("../../migrations/postgres/0005_clean_up.sql"),
     },
 ];
 

@@ -78,6 +78,8 @@ longest_wait = "1m"
 
 [engine]
 unpark_per_second = 25
+quarantine_after = 3
+cleanup_after = "never"
 "#,
     );
 }
@@ -124,6 +126,16 @@ fn a_value_that_cannot_be_meant_is_named_with_its_line() {
         wrong("[engine]\nunpark_per_second = nan"),
         "line 2: unpark_per_second is NaN: between 0.01 and 10,000 is expected"
     );
+    assert_eq!(
+        wrong("[engine]\nquarantine_after = 0"),
+        "line 2: quarantine_after is 0: between 1 and 1,000 replays is expected"
+    );
+    assert_eq!(
+        wrong("[engine]\ncleanup_after = \"800days\""),
+        "line 2: cleanup_after is 2years 2months 8days 14h 52m 48s: at most 366days is expected, or never"
+    );
+    let said = wrong("[engine]\ncleanup_after = \"soon\"");
+    assert!(said.contains("\"soon\" is not a duration such as 24h or 0s, nor never"), "{said}");
     assert_eq!(
         wrong("[intake]\nconcurrency = 0"),
         "line 2: intake.concurrency is 0: between 1 and 100,000 is expected"

@@ -22,13 +22,14 @@ use crate::{clock, domain::id::StateName};
 pub use parse::BadInjection;
 
 /// Verbs of the store that can be troubled; each is one transaction, or one look.
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "act",
     "claim",
     "open",
     "record",
     "renew",
     "pace_replays",
+    "clean_up",
     "beat",
     "leave",
     "steering",

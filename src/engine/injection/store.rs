@@ -124,6 +124,10 @@ impl Store for Injected {
         self.around("pace_replays", None, || self.inner.pace_replays()).await
     }
 
+    async fn clean_up(&self) -> Result<u64, StoreError> {
+        self.around("clean_up", None, || self.inner.clean_up()).await
+    }
+
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError> {
         self.around("renew", None, || self.inner.renew(leases, lease)).await
     }

@@ -40,6 +40,7 @@ mod answer;
 mod attempt;
 mod audit;
 mod claim;
+mod clean_up;
 mod end;
 mod entity;
 mod key;
@@ -130,6 +131,7 @@ impl Handle {
             cool_down: options.cool_down,
             per_second: options.unpark_per_second,
             quarantine_after: options.quarantine_after,
+            cleanup_after: options.cleanup_after,
         };
         Self { write, read, time: options.time.clone(), rules, label, wake, _kept: kept }
     }
@@ -279,6 +281,26 @@ impl Store for Handle {
 
     async fn pace_replays(&self) -> Result<u64, StoreError> {
         in_transaction!(self, |tx| replay::pace(tx)).map_err(self.say("moving replays on"))
+    }
+
+    async fn clean_up(&self) -> Result<u64, StoreError> {
+        let Some(after) = self.rules.cleanup_after else { return Ok(0) };
+        let looked = async {
+            let (mut tx, now) = self.look().await?;
+            clean_up::due(&mut tx, now, after).await
+        };
+        let due =
+            looked.await.map_err(|error| explain(&error, "looking for what is to be undone", &self.label))?;
+        let mut begun = 0;
+        for roll_back in due {
+            match self.act(&roll_back).await {
+                Ok(receipt) => begun += u64::from(!receipt.repeated),
+                Err(Refusal::Store(error)) => return Err(error),
+                // Somebody was faster, or decided otherwise.
+                Err(_) => {}
+            }
+        }
+        Ok(begun)
     }
 
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError> {

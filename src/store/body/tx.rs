@@ -29,6 +29,8 @@ pub(super) struct Rules {
     pub(super) per_second: f64,
     /// A letter that failed again after so many replays is quarantined.
     pub(super) quarantine_after: u32,
+    /// What failed so long ago is undone by itself; `None`: never.
+    pub(super) cleanup_after: Option<Duration>,
 }
 
 /// How a group's kept counters move. Written last and in order, because groups are locked last.

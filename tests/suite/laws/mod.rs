@@ -46,6 +46,7 @@ macro_rules! memory_laws {
 }
 
 mod board;
+mod clean_up;
 mod command;
 mod entity;
 mod interference;
