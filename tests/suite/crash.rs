@@ -3,5 +3,6 @@
 mod audit;
 mod crowd;
 mod matrix;
+mod skew;
 mod world;
 mod zombie;

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -16,7 +16,7 @@ use redrive::{
     },
     engine::{
         Access, Engine,
-        command::{Command, Elsewhere, Receipt, Refusal, Target},
+        command::{self, Elsewhere, Receipt, Refusal, Target},
         injection::Injections,
         policies::Policies,
     },
@@ -27,7 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::support::{place::PATIENCE, program::redrive, stores::TestStore, wait::eventually};
 
 /// Policies run this much faster.
-const HURRY: f64 = 0.05;
+const HURRY: f64 = 0.2;
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,20 +70,33 @@ impl World {
 
     /// A worker in a process of its own, with faults.
     pub(super) fn victim(&self, name: &str, database: &str, lease: &str, faults: &[&str]) -> Victim {
+        self.victim_by(redrive(&[]), name, database, lease, faults)
+    }
+
+    /// The same, started by `command`.
+    pub(super) fn victim_by(
+        &self,
+        mut command: Command,
+        name: &str,
+        database: &str,
+        lease: &str,
+        faults: &[&str],
+    ) -> Victim {
         let mut args = vec!["worker", "--listen", "127.0.0.1:0", "--name", name, "--database-url", database];
         for fault in faults {
             args.extend(["--fault", *fault]);
         }
         let at = |path: &str| format!("http://{}/{path}", self.upstreams.addr);
-        let mut command = redrive(&args);
         command
+            .args(args)
             .env("REDRIVE_GITHUB_URL", at("github"))
             .env("REDRIVE_TFC_URL", at("tfc"))
             .env("REDRIVE_NOTIFY_URL", at("notify"))
             .env("REDRIVE_CALLBACK_URL", at("callback"))
             .env("REDRIVE_LEASE", lease)
             .env("REDRIVE_TIME_FACTOR", HURRY.to_string())
-            .env("REDRIVE_LOG", "warn")
+            .env("REDRIVE_LOG", "off")
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit());
         Victim(command.spawn().expect("the binary starts"))
@@ -143,13 +156,13 @@ impl World {
             repo_url: format!("https://github.com/acme/{name}"),
             workspace_id: Some(workspace.to_owned()),
         };
-        let receipt = self.store.submit(Command::Trigger { request }).await.expect("it triggers");
+        let receipt = self.store.submit(command::Command::Trigger { request }).await.expect("it triggers");
         receipt.triggered.expect("an answer").onboarding_id
     }
 
     pub(super) async fn roll_back(&self, id: &OnboardingId) -> Result<Receipt, Refusal> {
         let onboarding = Target { id: id.clone(), seen: None };
-        self.store.submit(Command::RollBack { onboarding, elsewhere: Elsewhere::Leave }).await
+        self.store.submit(command::Command::RollBack { onboarding, elsewhere: Elsewhere::Leave }).await
     }
 
     /// What the worker `name` says of itself; 0 where it says nothing.
