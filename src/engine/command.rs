@@ -321,8 +321,14 @@ pub enum LeftOut {
         /// The worker that holds it, if one does.
         owner: Option<WorkerId>,
     },
+    /// A roll-back was asked for, and its holder has not come to it yet.
+    #[error("its roll-back was asked for already{}: its worker obeys at its next boundary", asked_by(.last.as_ref()))]
+    RollBackAsked {
+        /// The last action on it, if an operator's.
+        last: Option<LastAction>,
+    },
     /// A roll-back began: never forward again.
-    #[error("its roll-back has begun: it cannot go forward again")]
+    #[error("its roll-back has begun already")]
     RollingBack,
     /// It was undone.
     #[error("already rolled back: trigger it anew instead")]
@@ -504,6 +510,12 @@ pub enum Refusal {
     /// The database did not do its part.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Who did it, and when.
+fn asked_by(last: Option<&LastAction>) -> String {
+    last.map(|last| format!(" by {} at {} UTC", SafeText::new(&last.operator), last.at.format("%H:%M:%S")))
+        .unwrap_or_default()
 }
 
 fn nothing(outcomes: &[TargetOutcome]) -> String {

@@ -35,6 +35,8 @@ pub struct OnboardingStanding {
     pub state: Option<StateName>,
     /// Who holds a live lease on it, and until when, by the database's clock.
     pub leased: Option<(WorkerId, DateTime<Utc>)>,
+    /// Its holder was asked to let it be rolled back, and has not come to it yet.
+    pub roll_back_asked: bool,
     /// A newer onboarding of the same request that is live or completed.
     pub superseded_by: Option<OnboardingId>,
     /// Who touched it last.
@@ -222,6 +224,7 @@ pub fn judge_roll_back(
             Err(LeftOut::Elsewhere { status: standing.status })
         }
         (None, _) => Ok(()),
+        _ if standing.roll_back_asked => Err(LeftOut::RollBackAsked { last: standing.last_action.clone() }),
         (Some(phase), _) if phase.next(Event::RollBackAsked).is_some() => Ok(()),
         (Some(Phase::RolledBack), _) => Err(LeftOut::RolledBack),
         (Some(_), _) => Err(LeftOut::RollingBack),
@@ -730,6 +733,7 @@ mod tests {
             status: phase.status(),
             phase: Some(phase),
             state: Some("CONFIGURING_SYNC".into()),
+            roll_back_asked: false,
             leased: None,
             superseded_by: None,
             last_action: None,

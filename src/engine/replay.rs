@@ -88,7 +88,8 @@ fn stops(pace: Pace, progress: Progress) -> Option<String> {
     if progress.dispatched >= progress.total {
         return None;
     }
-    if succeeded == 0 && failed_again > 0 && progress.tried() <= CANARY {
+    // Who lets all fail wants to see all of them fail.
+    if pace.refail_limit < 1.0 && succeeded == 0 && failed_again > 0 && progress.tried() <= CANARY {
         return Some("the first letter failed again".to_owned());
     }
     let known = progress.known();
@@ -162,6 +163,11 @@ mod tests {
         let stopped = |progress| matches!(next(PACE, progress), Next::Stop(_));
         assert!(stopped(Progress { failed_again: 1, ..begun }));
         assert!(!stopped(Progress { total: 1, failed_again: 1, ..begun }), "there is nothing left to stop");
+        let never = Pace { refail_limit: 1.0, ..PACE };
+        let all = Progress { dispatched: 40, failed_again: 40, ..begun };
+        for progress in [Progress { failed_again: 1, since_last: seconds(1.0), ..begun }, all] {
+            assert!(!matches!(next(never, progress), Next::Stop(_)), "1 never stops");
+        }
         let going = Progress { dispatched: 11, succeeded: 8, failed_again: 2, ..begun };
         assert!(!stopped(going), "one in five is not more than 20 %");
         let why = next(PACE, Progress { succeeded: 8, failed_again: 3, ..going });

@@ -148,6 +148,9 @@ impl Worker {
     }
 
     async fn beat(self: Arc<Self>, running: Arc<std::sync::atomic::AtomicI32>) {
+        let mut beating = Told::of("giving a sign of life");
+        let mut cleaning = Told::of("undoing what failed long ago");
+        let mut counting = Told::of("counting for the gauges");
         for number in 0_u64.. {
             let beat = Heartbeat {
                 worker: self.id.clone(),
@@ -155,13 +158,9 @@ impl Worker {
                 running: running.load(std::sync::atomic::Ordering::Relaxed),
                 circuits: self.calls.reports(),
             };
-            if let Err(error) = self.store.beat(&beat).await {
-                tracing::warn!(%error, "no heartbeat");
-            }
-            match self.store.clean_up().await {
-                Ok(0) => {}
-                Ok(begun) => tracing::info!(begun, "what failed long ago is rolled back"),
-                Err(error) => tracing::warn!(%error, "cannot undo what failed long ago"),
+            beating.hears(self.store.beat(&beat).await);
+            if let Some(begun @ 1..) = cleaning.hears(self.store.clean_up().await) {
+                tracing::info!(begun, "what failed long ago is rolled back");
             }
             if let Ok(due) = self.store.next_due().await {
                 let late = due.and_then(|due| (-due).to_std().ok()).unwrap_or_default();
@@ -169,9 +168,8 @@ impl Worker {
                 self.observer().late(late);
             }
             if number.is_multiple_of(BEATS_PER_GAUGES) {
-                match self.store.gauges().await {
-                    Ok(gauges) => self.observer().gauges(&gauges),
-                    Err(error) => tracing::warn!(%error, "no gauges"),
+                if let Some(gauges) = counting.hears(self.store.gauges().await) {
+                    self.observer().gauges(&gauges);
                 }
             }
             clock::sleep(self.config.poll).await;
@@ -181,14 +179,13 @@ impl Worker {
     /// Obeys what operators decided, within [`OBEYED_WITHIN`], and moves replays on. While the store does not answer what it said last holds,
     /// each until its own limit.
     async fn obey(self: Arc<Self>) {
+        let mut reading = Told::of("reading what operators decided");
+        let mut pacing = Told::of("moving replays on");
         loop {
-            match self.store.steering().await {
-                Ok(steering) => self.calls.steer(&steering),
-                Err(error) => tracing::warn!(%error, "cannot read what operators decided"),
+            if let Some(steering) = reading.hears(self.store.steering().await) {
+                self.calls.steer(&steering);
             }
-            if let Err(error) = self.store.pace_replays().await {
-                tracing::warn!(%error, "cannot move replays on");
-            }
+            pacing.hears(self.store.pace_replays().await);
             clock::sleep(OBEYED_WITHIN.min(self.config.poll)).await;
         }
     }
@@ -226,6 +223,30 @@ impl Worker {
 
     fn unit(&self) -> f64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).unit()
+    }
+}
+
+/// Something done again and again: that it fails is logged once, and once that it goes again.
+struct Told {
+    what: &'static str,
+    fails: bool,
+}
+
+impl Told {
+    fn of(what: &'static str) -> Self {
+        Self { what, fails: false }
+    }
+
+    fn hears<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
+        match &result {
+            Ok(_) if self.fails => tracing::info!("{} goes again", self.what),
+            Err(error) if !self.fails => {
+                tracing::warn!(%error, "{} fails: tried again until it goes", self.what)
+            }
+            _ => {}
+        }
+        self.fails = result.is_err();
+        result.ok()
     }
 }
 

@@ -38,8 +38,15 @@ const AT_ONCE: i64 = 20;
 /// Letters that one call begins of each.
 const MOST: u64 = 200;
 
-/// A letter's onboarding or why it is left out, the letter's group, and the onboarding's id.
-type Judged = (Result<Onboarding, LeftOut>, String, Option<String>);
+/// A letter under its locks, and how it was judged.
+struct Judged {
+    /// Its onboarding, or why it is left out.
+    verdict: Result<Onboarding, LeftOut>,
+    fingerprint: String,
+    /// How often it was replayed before.
+    replays: i64,
+    onboarding: Option<String>,
+}
 
 /// Takes the letters that can be replayed into a new replay; none of them begins yet.
 pub(super) async fn begin(
@@ -49,11 +56,13 @@ pub(super) async fn begin(
     submission: &Submission,
     action: &str,
 ) -> Result<Acted, Fail> {
-    let judged = judge(tx, targets).await?;
+    let mut judged: Vec<_> = targets.iter().zip(judge(tx, targets).await?).enumerate().collect();
     let (replay, now) = (ReplayId(clock::new_id()), tx.now);
-    let (mut touched, mut taken, mut begun) = (Vec::new(), HashSet::new(), 0_i64);
-    // In the order asked, because the first is the canary.
-    for (target, (verdict, fingerprint, owner)) in targets.iter().zip(judged) {
+    let (mut touched, mut taken, mut begun) = (Vec::with_capacity(targets.len()), HashSet::new(), 0_i64);
+    // In the order asked, because the first is the canary; but what failed again before goes after what did not, or one
+    // bad letter would hold up its whole group again and again.
+    judged.sort_by_key(|(_, (_, letter))| letter.replays);
+    for (at, (target, Judged { verdict, fingerprint, onboarding: owner, .. })) in judged {
         let verdict = verdict.and_then(|onboarding| match taken.insert(onboarding.id.clone()) {
             true => Ok(onboarding),
             // Two letters of one onboarding: the first replay is the one.
@@ -73,8 +82,10 @@ pub(super) async fn begin(
                 None
             }
         };
-        touched.push(Touched { kind: "letter", id: target.id.0.clone(), onboarding: owner, left_out });
+        touched.push((at, Touched { kind: "letter", id: target.id.0.clone(), onboarding: owner, left_out }));
     }
+    touched.sort_by_key(|(at, _)| *at);
+    let touched: Vec<Touched> = touched.into_iter().map(|(_, touched)| touched).collect();
     if begun == 0 {
         return Ok(Acted { touched, ..Acted::default() });
     }
@@ -112,7 +123,8 @@ async fn judge(tx: &mut Tx, targets: &[Target<LetterId>]) -> Result<Vec<Judged>,
         };
         let row = standing::lock_letter(tx.conn(), &clean(target.id.as_str())).await?;
         let Some(row) = row else {
-            judged[at] = Some((Err(LeftOut::NotFound), String::new(), owner));
+            let (verdict, fingerprint) = (Err(LeftOut::NotFound), String::new());
+            judged[at] = Some(Judged { verdict, fingerprint, replays: 0, onboarding: owner });
             continue;
         };
         let mut letter = standing::letter_of(&row)?;
@@ -122,7 +134,8 @@ async fn judge(tx: &mut Tx, targets: &[Target<LetterId>]) -> Result<Vec<Judged>,
         });
         let verdict =
             plan::judge_replay(&letter, target.seen).and_then(|()| onboarding.ok_or(LeftOut::NoOnboarding));
-        judged[at] = Some((verdict, row.text("error_fingerprint")?, owner));
+        let (fingerprint, replays) = (row.text("error_fingerprint")?, row.int("replays")?);
+        judged[at] = Some(Judged { verdict, fingerprint, replays, onboarding: owner });
     }
     Ok(judged.into_iter().flatten().collect())
 }

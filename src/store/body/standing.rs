@@ -35,7 +35,7 @@ macro_rules! select_key {
 
 macro_rules! select_letter {
     () => {
-        "SELECT h.id, h.version, h.status, h.outcome, h.operation, h.reason, h.onboarding_id, h.error_fingerprint, \
+        "SELECT h.id, h.version, h.status, h.outcome, h.operation, h.reason, h.onboarding_id, h.error_fingerprint, h.replays, \
          a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
          FROM dead_letters h LEFT JOIN operator_actions a ON a.id = h.action_id WHERE h.id = $1"
     };
@@ -112,6 +112,7 @@ pub(super) async fn of_onboarding(
         status: onboarding.status,
         phase: onboarding.phase,
         state: onboarding.state.clone().map(Into::into),
+        roll_back_asked: work.is_some_and(|work| work.wants_roll_back),
         leased: work.and_then(|w| w.leased(now)).map(|(owner, until)| (owner, until.0)),
         superseded_by,
         last_action: onboarding.last_action.clone(),

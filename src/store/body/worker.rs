@@ -1,5 +1,7 @@
 //! Workers' signs of life, their circuits, and what their gauges show.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use sqlx::query;
 
@@ -12,6 +14,9 @@ use crate::{
     },
     store::value::clean,
 };
+
+/// After so long without a sign of life nobody asks what became of a worker.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 pub(super) async fn beat(tx: &mut Tx, beat: &Heartbeat) -> Result<(), sqlx::Error> {
     let now = tx.now;
@@ -65,6 +70,10 @@ pub(super) async fn leave(tx: &mut Tx, worker: &WorkerId) -> Result<(), sqlx::Er
     let worker = clean(worker.as_str());
     query("DELETE FROM workers WHERE id = $1").bind(&worker).execute(tx.conn()).await?;
     query("DELETE FROM circuit_reports WHERE worker = $1").bind(&worker).execute(tx.conn()).await?;
+    // Those that never said goodbye go with whoever does.
+    let long_ago = tx.now.minus(FORGOTTEN_AFTER);
+    query("DELETE FROM workers WHERE beat_at < $1").bind(long_ago).execute(tx.conn()).await?;
+    query("DELETE FROM circuit_reports WHERE reported_at < $1").bind(long_ago).execute(tx.conn()).await?;
     Ok(())
 }
 

@@ -32,6 +32,7 @@ laws!(
     a_wish_is_obeyed_at_the_holders_next_record,
     a_wish_is_obeyed_by_others_after_the_lease,
     a_wish_survives_completion,
+    a_roll_back_that_was_asked_for_is_not_asked_for_again,
     a_stuck_roll_back_is_taken_up_again,
     rows_of_others_need_a_confirmation,
     a_state_nobody_knows_is_not_run,
@@ -260,6 +261,18 @@ async fn a_wish_is_obeyed_by_others_after_the_lease(store: TestStore) {
     let back = store.claim_one().await;
     assert_eq!((back.direction, back.attempt), (Direction::Back, 1));
     assert_eq!(store.page(&id).await.row.phase, Some(Phase::RollingBack));
+}
+
+async fn a_roll_back_that_was_asked_for_is_not_asked_for_again(store: TestStore) {
+    let id = store.trigger("ledger").await;
+    store.claim_one().await;
+    store.roll_back(&id, None).await.expect("it is wished");
+    let refused = store.roll_back(&id, None).await.expect_err("it was asked for").to_string();
+    assert!(
+        refused.contains("its roll-back was asked for already by ana at 12:00:00 UTC: its worker"),
+        "{refused}"
+    );
+    assert_eq!(store.cell("SELECT count(*) FROM operator_actions WHERE kind = 'roll_back'").await, "1");
 }
 
 async fn a_wish_survives_completion(store: TestStore) {

@@ -19,6 +19,7 @@ laws!(
     one_letter_goes_first_then_ten_then_the_rest_at_the_pace,
     ten_are_on_their_way_and_no_more_until_they_are_known,
     of_many_workers_that_ask_one_moves_it_on_and_another_goes_on_after_it,
+    what_failed_again_before_goes_after_what_did_not,
     it_stops_when_its_first_letter_fails_again_and_the_rest_is_open,
     it_stops_when_too_many_fail_again,
     it_holds_while_a_circuit_it_needs_is_open_and_goes_on_after,
@@ -148,6 +149,20 @@ async fn of_many_workers_that_ask_one_moves_it_on_and_another_goes_on_after_it(s
     all_end(&store, true).await;
     store.time.advance(Duration::from_secs(1));
     assert_eq!(store.again().await.store.pace_replays().await, Ok(2), "whoever asks");
+}
+
+async fn what_failed_again_before_goes_after_what_did_not(store: TestStore) {
+    let failed = failures(&store, 2).await;
+    // The first fails again: what became of it is the newest letter, and asked for first.
+    store.opened.store.act(&replay(&[&failed[0].1])).await.expect("it replays");
+    pace(&store).await;
+    all_end(&store, false).await;
+    let became = "SELECT id FROM dead_letters WHERE replays = 1 AND status = 'open'";
+    let worse = store.cell(became).await;
+    store.opened.store.act(&replay(&[&worse, &failed[1].1])).await.expect("it replays");
+    pace(&store).await;
+    let first = store.claim_one().await;
+    assert_eq!(first.lease.onboarding, failed[1].0, "it has not failed again yet");
 }
 
 async fn it_stops_when_its_first_letter_fails_again_and_the_rest_is_open(store: TestStore) {

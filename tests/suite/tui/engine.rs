@@ -49,6 +49,7 @@ impl Reader for Fake {
             phase: row.phase,
             state: row.current_state.clone(),
             leased: None,
+            roll_back_asked: false,
             superseded_by: None,
             last_action: None,
             compensations: Vec::new(),
