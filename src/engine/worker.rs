@@ -167,10 +167,10 @@ impl Worker {
                 self.backlog.set(late);
                 self.observer().late(late);
             }
-            if number.is_multiple_of(BEATS_PER_GAUGES) {
-                if let Some(gauges) = counting.hears(self.store.gauges().await) {
-                    self.observer().gauges(&gauges);
-                }
+            if number.is_multiple_of(BEATS_PER_GAUGES)
+                && let Some(gauges) = counting.hears(self.store.gauges().await)
+            {
+                self.observer().gauges(&gauges);
             }
             clock::sleep(self.config.poll).await;
         }
