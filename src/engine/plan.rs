@@ -62,6 +62,8 @@ pub struct CompensationStanding {
     pub status: CompensationStatus,
     /// Whether the operation's circuit is open on some worker.
     pub circuit_open: bool,
+    /// Another onboarding that relies on the same thing.
+    pub relied_on_by: Option<OnboardingId>,
 }
 
 /// What must be known of a letter to judge a replay of it.
@@ -374,6 +376,8 @@ pub enum WillUndo {
     AlreadyUndone,
     /// It would wait for the circuit.
     CircuitOpen,
+    /// Another onboarding relies on it, and it is left to that one.
+    Kept,
 }
 
 /// One line of a roll-back's preview.
@@ -693,6 +697,11 @@ fn undo(standing: &OnboardingStanding) -> Vec<PlannedUndo> {
         will: match compensation.status {
             CompensationStatus::Undone => WillUndo::AlreadyUndone,
             CompensationStatus::NothingToUndo => WillUndo::NothingToUndo,
+            CompensationStatus::Recorded | CompensationStatus::Failed
+                if compensation.relied_on_by.is_some() =>
+            {
+                WillUndo::Kept
+            }
             CompensationStatus::Recorded | CompensationStatus::Failed if compensation.circuit_open => {
                 WillUndo::CircuitOpen
             }

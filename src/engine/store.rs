@@ -127,6 +127,8 @@ pub struct Intent {
     pub operation: String,
     /// What it is about, unique within the onboarding: `hook on acme/payments`.
     pub name: String,
+    /// What it is about in the world, where several onboardings may make or find the same; `None`: only this one can.
+    pub resource: Option<String>,
     /// What the undoing needs to know.
     pub args: Value,
 }
@@ -134,7 +136,13 @@ pub struct Intent {
 impl Intent {
     /// An effect on `name` that `operation` undoes, given `args`.
     pub fn new(operation: &str, name: &str, args: Value) -> Self {
-        Self { operation: operation.to_owned(), name: name.to_owned(), args }
+        Self { operation: operation.to_owned(), name: name.to_owned(), resource: None, args }
+    }
+
+    /// The same, about something that others may rely on too: it is undone only by the last of them.
+    #[must_use]
+    pub fn on(self, resource: impl Into<String>) -> Self {
+        Self { resource: Some(resource.into()), ..self }
     }
 }
 
@@ -162,6 +170,8 @@ pub struct Compensation {
     pub args: Value,
     /// Where it stands.
     pub status: CompensationStatus,
+    /// Another onboarding that made or found the same and stands: it is left to that one.
+    pub relied_on_by: Option<OnboardingId>,
     /// How often undoing it was tried.
     pub attempts: u32,
 }
@@ -307,6 +317,13 @@ pub enum StepOutcome {
         fault: Option<Fault>,
         /// Effects on our own tables.
         writes: Vec<Write>,
+    },
+    /// One compensation is left to another onboarding that relies on the same thing; the lease is kept.
+    CompensationLeft {
+        /// Which.
+        seq: i32,
+        /// To whom.
+        to: OnboardingId,
     },
     /// Undoing one compensation failed and another try is due; the lease is given back.
     CompensationRetry {

@@ -140,14 +140,18 @@ impl Workflow for Pipeline {
                         "workspace": workspace, "url": self.clients.callback(), "before": before.notification,
                     });
                     opening.keys.extend(key(onboarding, "tfc.create_notification", &args));
-                    opening.intents.push(Intent::new("tfc.delete_notification", NOTIFICATION, args));
+                    let resource = format!("{workspace} {}", self.clients.callback());
+                    let intent = Intent::new("tfc.delete_notification", NOTIFICATION, args);
+                    opening.intents.push(intent.on(resource));
                 }
                 if let Ok((owner, name)) = request.repository() {
                     let args = json!({
                         "owner": owner, "name": name, "url": self.clients.callback(), "before": before.hook,
                     });
                     opening.keys.extend(key(onboarding, "github.create_hook", &args));
-                    opening.intents.push(Intent::new("github.delete_hook", HOOK, args));
+                    let resource = format!("{owner}/{name} {}", self.clients.callback()).to_lowercase();
+                    let intent = Intent::new("github.delete_hook", HOOK, args);
+                    opening.intents.push(intent.on(resource));
                 }
                 opening
             }
@@ -194,18 +198,19 @@ impl Workflow for Pipeline {
     ) -> Result<Undone, Fault> {
         let args = &compensation.args;
         let text = |name: &str| args.get(name).and_then(Value::as_str);
+        let was_there = |id: &str| text("before") == Some(id);
         match compensation.operation.as_str() {
             "catalog.unregister" => Ok(Undone::Undone(vec![Write::Unregister])),
             "tfc.delete_notification" => {
                 let workspace = text("workspace").unwrap_or_default();
                 let id = match text("id") {
                     Some(id) => Some(id.to_owned()),
-                    // The effect was announced, its outcome never learnt: look.
-                    None => self.clients.find_notification(calls, workspace).await?,
+                    // The effect was announced, its outcome never learnt: look. What stood before is not ours.
+                    None => {
+                        self.clients.find_notification(calls, workspace).await?.filter(|id| !was_there(id))
+                    }
                 };
-                let Some(id) = id.filter(|id| text("before") != Some(id)) else {
-                    return Ok(Undone::NothingToUndo);
-                };
+                let Some(id) = id else { return Ok(Undone::NothingToUndo) };
                 self.clients.tfc.delete_notification(calls, &id).await?;
                 Ok(Undone::Undone(Vec::new()))
             }
@@ -213,11 +218,9 @@ impl Workflow for Pipeline {
                 let (owner, name) = (text("owner").unwrap_or_default(), text("name").unwrap_or_default());
                 let id = match text("id") {
                     Some(id) => Some(id.to_owned()),
-                    None => self.clients.find_hook(calls, owner, name).await?,
+                    None => self.clients.find_hook(calls, owner, name).await?.filter(|id| !was_there(id)),
                 };
-                let Some(id) = id.filter(|id| text("before") != Some(id)) else {
-                    return Ok(Undone::NothingToUndo);
-                };
+                let Some(id) = id else { return Ok(Undone::NothingToUndo) };
                 self.clients.github.delete_hook(calls, owner, name, &id).await?;
                 Ok(Undone::Undone(Vec::new()))
             }

@@ -19,7 +19,7 @@ pub(super) struct Embedded {
 }
 
 /// All of them, oldest first.
-const ALL: [Embedded; 5] = [
+const ALL: [Embedded; 6] = [
     Embedded {
         version: 1,
         name: "first",
@@ -49,6 +49,12 @@ const ALL: [Embedded; 5] = [
         name: "clean_up",
         sqlite: include_str!("../../migrations/sqlite/0005_clean_up.sql"),
         postgres: include_str!("../../migrations/postgres/0005_clean_up.sql"),
+    },
+    Embedded {
+        version: 6,
+        name: "shared",
+        sqlite: include_str!("../../migrations/sqlite/0006_shared.sql"),
+        postgres: include_str!("../../migrations/postgres/0006_shared.sql"),
     },
 ];
 

@@ -389,11 +389,12 @@ fn describe(plan: &Plan, say: &mut impl FnMut(LineTone, &str)) {
                 WillUndo::NothingToUndo => "nothing to undo",
                 WillUndo::AlreadyUndone => "already undone",
                 WillUndo::CircuitOpen => "circuit open: waits for it",
+                WillUndo::Kept => "kept: another onboarding relies on it",
             };
             let tone = match undo.will {
                 WillUndo::WillRun => LineTone::Plain,
                 WillUndo::CircuitOpen => LineTone::Warning,
-                WillUndo::NothingToUndo | WillUndo::AlreadyUndone => LineTone::Dim,
+                WillUndo::NothingToUndo | WillUndo::AlreadyUndone | WillUndo::Kept => LineTone::Dim,
             };
             let operation = SafeText::new(&undo.compensation.operation);
             say(tone, &format!("{:>3}. {comes_to}: {operation} {}", place + 1, undo.compensation.name));

@@ -79,6 +79,26 @@ async fn onboardings_that_failed_in_an_outage_resume_from_there_and_replay(store
     assert_eq!(open, json!([]), "the board is clear");
 }
 
+async fn a_hook_goes_with_the_last_onboarding_that_relies_on_it(store: &TestStore) {
+    let place = Place::open(&store.url);
+    let _worker = place.worker("one");
+    let first = place.trigger("payments");
+    place.until(&first, "completed").await;
+    // The same repository from another workspace: it finds the hook.
+    let url = "https://github.com/acme/payments";
+    let args = ["onboardings", "trigger", "--tenant", "acme", "--repo-url", url, "--workspace-id", "ws-b2"];
+    let second = place.twin(&args)["triggered"]["onboardingId"].as_str().unwrap().to_owned();
+    place.until(&second, "completed").await;
+    let preview = place.twin(&["onboardings", "rollback", &first, "--dry-run"]);
+    assert!(preview.to_string().contains(r#""will":"kept""#), "{preview:#}");
+    place.twin(&["onboardings", "rollback", &first, "--yes"]);
+    place.until(&first, "rolled_back").await;
+    assert_eq!(hooks(&place.ledger().await, "payments"), 1, "the second works with it");
+    place.twin(&["onboardings", "rollback", &second, "--yes"]);
+    place.until(&second, "rolled_back").await;
+    assert_eq!(hooks(&place.ledger().await, "payments"), 0, "nobody does");
+}
+
 async fn rows_of_others_are_shown_resumed_and_rolled_back(store: &TestStore) {
     let place = Place::open(&store.url);
     // Only the columns every writer knows, as another service or a person at the prompt would write them.
@@ -185,6 +205,7 @@ macro_rules! on_both {
 on_both! {
     kill_9_in_the_middle_of_an_effect_leaves_one_hook_and_one_set_of_entities,
     onboardings_that_failed_in_an_outage_resume_from_there_and_replay,
+    a_hook_goes_with_the_last_onboarding_that_relies_on_it,
     rows_of_others_are_shown_resumed_and_rolled_back,
     a_worker_that_is_asked_to_stop_says_goodbye,
     a_caller_that_never_finishes_its_request_does_not_keep_a_worker_from_stopping,

@@ -25,7 +25,10 @@ impl Worker {
                 }
                 CompensationStatus::Recorded => {}
             }
-            let outcome = self.undo(workflow, &work, compensation, &policy).await?;
+            let outcome = match &compensation.relied_on_by {
+                Some(to) => StepOutcome::CompensationLeft { seq: compensation.seq, to: to.clone() },
+                None => self.undo(workflow, &work, compensation, &policy).await?,
+            };
             if matches!(outcome, StepOutcome::CompensationEnded { status: CompensationStatus::Failed, .. }) {
                 failed += 1;
             }

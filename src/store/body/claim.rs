@@ -189,8 +189,11 @@ async fn subtasks(conn: &mut Conn, id: &str, state: &StateName) -> Result<Vec<St
 }
 
 async fn compensations(conn: &mut Conn, id: &str) -> Result<Vec<Compensation>, sqlx::Error> {
-    let select = "SELECT seq, state, operation, name, CAST(args AS text) AS args, status, attempts FROM compensations \
-        WHERE onboarding_id = $1 ORDER BY seq";
+    let select = concat!(
+        "SELECT c.seq, c.state, c.operation, c.name, CAST(c.args AS text) AS args, c.status, c.attempts, ",
+        relied_on_by!(),
+        " FROM compensations c WHERE c.onboarding_id = $1 ORDER BY c.seq"
+    );
     let compensation = |row: &Row| {
         Ok(Compensation {
             seq: row.int32("seq")?,
@@ -199,6 +202,7 @@ async fn compensations(conn: &mut Conn, id: &str) -> Result<Vec<Compensation>, s
             name: row.text("name")?,
             args: row.json("args").unwrap_or(Value::Null),
             status: row.word("status")?.unwrap_or(CompensationStatus::Recorded),
+            relied_on_by: row.opt_text("relied_on_by")?.map(OnboardingId),
             attempts: u32::try_from(row.int("attempts")?).unwrap_or(u32::MAX),
         })
     };

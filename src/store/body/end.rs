@@ -14,7 +14,7 @@ use crate::{
     domain::{
         attempt::{AttemptOutcome, CompensationStatus},
         fault::Fault,
-        id::LetterId,
+        id::{LetterId, OnboardingId},
         letter::{LetterOutcome, LetterReason},
         onboarding::{Phase, Status},
     },
@@ -111,6 +111,19 @@ pub(super) async fn compensated(
     let keep = "UPDATE work SET lease_until = $2, run_at = $2 WHERE kind = 'onboarding' AND subject_id = $1";
     query(keep).bind(id).bind(step.until).execute(tx.conn()).await?;
     Ok(Ok(Recorded::GoOn))
+}
+
+/// One compensation is left to another onboarding, which undoes it from now on. Should that one be undone at this very
+/// moment, the thing stays: better than taking it away from somebody who works with it.
+pub(super) async fn left(tx: &mut Tx, step: &Step<'_>, seq: i32, to: &OnboardingId) -> Kept<Recorded> {
+    let inherit = "UPDATE compensations SET status = 'recorded', ended_at = NULL WHERE onboarding_id = $3 \
+        AND status = 'nothing_to_undo' AND (operation, resource) IN \
+        (SELECT operation, resource FROM compensations WHERE onboarding_id = $1 AND seq = $2)";
+    let inherit = query(inherit).bind(step.id()).bind(i64::from(seq)).bind(to.as_str());
+    inherit.execute(tx.conn()).await?;
+    let fault = Fault::permanent(format!("kept: onboarding {to} relies on it"));
+    let status = CompensationStatus::NothingToUndo;
+    compensated(tx, step, Compensated { seq, status, fault: Some(&fault) }, &[]).await
 }
 
 /// One more try at undoing failed.

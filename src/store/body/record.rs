@@ -106,9 +106,9 @@ async fn write_opening(
     state: &str,
     opening: &Opening,
 ) -> Result<(), sqlx::Error> {
-    for Intent { operation, name, args } in &opening.intents {
-        let insert = "INSERT INTO compensations (onboarding_id, seq, state, operation, name, args, status, created_at) \
-            SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, 'recorded', $6 FROM compensations \
+    for Intent { operation, name, resource, args } in &opening.intents {
+        let insert = "INSERT INTO compensations (onboarding_id, seq, state, operation, name, args, status, created_at, resource) \
+            SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, 'recorded', $6, $7 FROM compensations \
             WHERE onboarding_id = $1 ON CONFLICT DO NOTHING";
         query(insert)
             .bind(held.id)
@@ -117,6 +117,7 @@ async fn write_opening(
             .bind(clean(name))
             .bind(clean_json(args))
             .bind(tx.now)
+            .bind(resource.as_deref().map(clean))
             .execute(tx.conn())
             .await?;
     }
@@ -133,6 +134,7 @@ async fn one(tx: &mut Tx, record: &StepRecord, until: Time) -> Kept<Recorded> {
     use StepOutcome as O;
     match &record.outcome {
         O::CompensationEnded { .. }
+        | O::CompensationLeft { .. }
         | O::CompensationRetry { .. }
         | O::RolledBack { .. }
         | O::Stuck { .. }
@@ -186,6 +188,7 @@ async fn one(tx: &mut Tx, record: &StepRecord, until: Time) -> Kept<Recorded> {
         O::Failed { fault, letter, reason, letter_id } => {
             end::failed(tx, step, fault, *letter, reason, letter_id).await
         }
+        O::CompensationLeft { seq, to } => end::left(tx, step, *seq, to).await,
         O::CompensationEnded { seq, status, fault, writes } => {
             let ended = end::Compensated { seq: *seq, status: *status, fault: fault.as_ref() };
             end::compensated(tx, step, ended, writes).await

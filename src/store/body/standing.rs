@@ -200,8 +200,11 @@ pub(super) async fn compensations(
     onboarding: &str,
     open_circuits: &BTreeSet<String>,
 ) -> Result<Vec<CompensationStanding>, sqlx::Error> {
-    let select =
-        "SELECT seq, state, operation, name, status FROM compensations WHERE onboarding_id = $1 ORDER BY seq";
+    let select = concat!(
+        "SELECT c.seq, c.state, c.operation, c.name, c.status, ",
+        relied_on_by!(),
+        " FROM compensations c WHERE c.onboarding_id = $1 ORDER BY c.seq"
+    );
     let rows = query(select).bind(onboarding).fetch_all(conn).await?;
     let standing = |row: &Row| {
         let operation = row.text("operation")?;
@@ -211,6 +214,7 @@ pub(super) async fn compensations(
             name: row.safe("name")?,
             status: row.word("status")?.unwrap_or(CompensationStatus::Recorded),
             circuit_open: open_circuits.contains(&operation),
+            relied_on_by: row.opt_text("relied_on_by")?.map(Into::into),
             operation,
         })
     };

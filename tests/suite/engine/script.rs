@@ -142,11 +142,7 @@ impl Workflow for Shared {
         StepPolicy { attempts: 2, ..policy() }
     }
     fn opening(&self, _: &OnboardingId, _: &Request, state: &StateName, _: &Value) -> Opening {
-        let intent = |operation: &str, name: &str| Intent {
-            operation: operation.to_owned(),
-            name: name.to_owned(),
-            args: json!({}),
-        };
+        let intent = |operation: &str, name: &str| Intent::new(operation, name, json!({}));
         let intents = match state.as_str() {
             "REGISTERING" => vec![intent("catalog.unregister", "entities")],
             "CONFIGURING_SYNC" => vec![intent("tfc.delete", "notification"), intent("github.delete", "hook")],

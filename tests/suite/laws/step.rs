@@ -26,11 +26,12 @@ laws!(
     hostile_text_is_recorded,
     many_records_share_a_transaction_and_fail_alone,
     compensations_end_one_by_one_under_one_lease,
+    what_another_relies_on_is_left_to_it_and_undone_by_the_last,
     a_failed_try_to_undo_is_counted_and_tried_again,
 );
 
 fn intent(name: &str) -> Intent {
-    Intent { operation: "github.delete_hook".into(), name: name.into(), args: json!({"url": "u"}) }
+    Intent::new("github.delete_hook", name, json!({"url": "u"}))
 }
 
 fn key(client_key: &str, operation: &str) -> KeyIntent {
@@ -236,7 +237,7 @@ async fn hostile_text_is_recorded(store: TestStore) {
     let id = store.trigger("ledger").await;
     let claimed = store.claim_one().await;
     let opening = Opening {
-        intents: vec![Intent { operation: "o\0".into(), name: "n\0".into(), args: json!({"\0": "\0"}) }],
+        intents: vec![Intent::new("o\0", "n\0", json!({"\0": "\0"}))],
         keys: vec![key("k\0", "op\0")],
     };
     store.opened.store.open(&claimed.lease, &claimed.state, &opening).await.expect("it opens").expect("held");
@@ -295,6 +296,38 @@ async fn compensations_end_one_by_one_under_one_lease(store: TestStore) {
     let again = store.claim_one().await;
     let statuses: Vec<_> = again.compensations.iter().map(|c| (c.seq, c.status, c.attempts)).collect();
     assert_eq!(statuses, [(1, CompensationStatus::Recorded, 0), (2, CompensationStatus::Undone, 1)]);
+}
+
+async fn what_another_relies_on_is_left_to_it_and_undone_by_the_last(store: TestStore) {
+    let hook = || Intent::new("github.delete_hook", "hook", json!({"id": "7"})).on("acme/ledger");
+    let opened = async |name: &str, status: CompensationStatus| {
+        let id = store.trigger(name).await;
+        let claimed = store.claim_one().await;
+        let opening = Opening { intents: vec![hook()], keys: Vec::new() };
+        let opened = store.opened.store.open(&claimed.lease, &claimed.state, &opening).await;
+        assert_eq!(opened.expect("it opens"), Ok(()));
+        let settled = vec![Settled { name: "hook".to_owned(), args: json!({"id": "7"}), status }];
+        let outcome = StepOutcome::Completed { done: StepDone { settled, ..done() } };
+        assert_eq!(store.record(&claimed, outcome).await, Ok(Recorded::Released));
+        id
+    };
+    let maker = opened("maker", CompensationStatus::Recorded).await;
+    let finder = opened("finder", CompensationStatus::NothingToUndo).await;
+    store.roll_back(&maker, None).await.expect("it rolls back");
+    let back = store.claim_one().await;
+    assert_eq!(back.compensations[0].relied_on_by.as_ref(), Some(&finder));
+    let left = StepOutcome::CompensationLeft { seq: 1, to: finder.clone() };
+    assert_eq!(store.record(&back, left).await, Ok(Recorded::GoOn));
+    let rolled_back = StepOutcome::RolledBack { writes: Vec::new() };
+    assert_eq!(store.record(&back, rolled_back).await, Ok(Recorded::Released));
+    store.roll_back(&finder, None).await.expect("it rolls back");
+    let back = store.claim_one().await;
+    let last = &back.compensations[0];
+    assert_eq!(
+        (last.status, last.relied_on_by.as_ref()),
+        (CompensationStatus::Recorded, None),
+        "it is its own now"
+    );
 }
 
 async fn a_failed_try_to_undo_is_counted_and_tried_again(store: TestStore) {

@@ -73,6 +73,7 @@ pub(crate) fn roll_back(id: &str) -> Previewed {
             name: SafeText::new(name),
             status: CompensationStatus::Recorded,
             circuit_open: will == WillUndo::CircuitOpen,
+            relied_on_by: None,
         },
         will,
     };

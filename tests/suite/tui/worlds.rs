@@ -152,6 +152,7 @@ impl World {
 
     fn onboarding_page(&self, row: &OnboardingRow) -> OnboardingPage {
         let compensation = |seq, state: State, operation: &str, name: &str, status| CompensationStanding {
+            relied_on_by: None,
             seq,
             state: state.name(),
             operation: operation.to_owned(),
