@@ -446,6 +446,8 @@ async fn undo_opened(pipeline: &Pipeline, request: &Request, state: State, conte
     let mut undone = Vec::new();
     for intent in pipeline.opening(&onboarding, request, &state.name(), context).intents.into_iter().rev() {
         let compensation = Compensation {
+            error: None,
+            unreadable: None,
             seq: 1,
             state: state.name(),
             operation: intent.operation,

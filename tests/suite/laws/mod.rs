@@ -45,6 +45,7 @@ macro_rules! memory_laws {
     };
 }
 
+mod aside;
 mod board;
 mod command;
 mod entity;
