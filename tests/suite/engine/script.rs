@@ -95,7 +95,12 @@ impl Script {
 
     /// Lets one held run go on.
     pub(crate) fn go_on(&self) {
-        self.go_on.as_ref().unwrap().add_permits(1);
+        self.go_on_by(1);
+    }
+
+    /// Lets so many held runs go on.
+    pub(crate) fn go_on_by(&self, many: usize) {
+        self.go_on.as_ref().unwrap().add_permits(many);
     }
 
     fn next(&self, request: &Request, place: &str) -> Option<Turn> {
