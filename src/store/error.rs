@@ -124,6 +124,7 @@ pub(super) fn all_in_use() -> StoreError {
 pub(super) fn explain(error: &sqlx::Error, doing: &'static str, database: &str) -> StoreError {
     let why = match error {
         sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::Io(error) => error.to_string(),
         sqlx::Error::PoolTimedOut => "no connection came free in time".to_owned(),
         // The driver reads nothing as a zero.
         sqlx::Error::Protocol(why) if why.contains("SSLRequest: 0x00") => {

@@ -28,3 +28,5 @@ mod stories;
 mod troubles;
 mod undoing;
 mod workflows;
+
+pub(crate) use troubles::read_only;

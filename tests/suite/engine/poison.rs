@@ -14,7 +14,7 @@ use redrive::{
 };
 
 use super::{
-    script::{Script, Turn, World},
+    script::{PATIENCE, Script, Turn, World},
     stories::letter,
 };
 use crate::support::stores::try_sql;
@@ -118,7 +118,7 @@ async fn poisoned(url: &str) -> (World, Vec<OnboardingId>, Vec<(Poison, Onboardi
             script = script.always(poison.name, place, turn);
         }
     }
-    let world = World::open(url, script).await.with_policies(|policies| {
+    let world = World::open(url, script).await.with_lease(PATIENCE).with_policies(|policies| {
         for state in ["RECEIVED", "REGISTERING", "DREAMING"] {
             policies.states.insert(state.into(), quick(3));
         }
@@ -182,6 +182,7 @@ async fn what_cannot_be_read_is_left_as_it_is_and_goes_on_once_it_is_mended(url:
 async fn a_large_context_within_bounds_is_recorded_with_every_state(url: &str) {
     let some = 2 << 20;
     let world = World::open(url, Script::new().always("large", "RECEIVED", Turn::Grow(some))).await;
+    let world = world.with_lease(PATIENCE);
     let large = world.trigger_of("large").await;
     let other = world.trigger_of("other").await;
     let _hand = world.hire("one");

@@ -304,6 +304,12 @@ impl World {
         self
     }
 
+    /// The same world, whose workers are given up only after so long: what is large is slow on a busy machine.
+    pub(crate) fn with_lease(mut self, lease: Duration) -> Self {
+        self.config.lease = lease;
+        self
+    }
+
     /// The same world, whose workers run one onboarding at a time.
     pub(crate) fn one_at_a_time(mut self) -> Self {
         self.config.concurrency = 1;

@@ -31,8 +31,7 @@ const STATES: [&str; 4] = ["RECEIVED", "REGISTERING", "CONFIGURING_SYNC", "NOTIF
 const BUSY: &str = "the database was too busy for recording a step: trouble; nothing was changed, try again";
 const FULL: &str = "the database has no room for recording a step: the disk is full (trouble); nothing was changed, make \
                     room and try again";
-const AWAY: &str =
-    "cannot reach the database {label}: {why}; check that it runs and that the URL is right";
+const AWAY: &str = "cannot reach the database {label}: {why}; check that it runs and that the URL is right";
 const UNKNOWN: &str = "the connection was lost while recording a step was being committed: it may or may not have \
                        happened; ask again";
 
@@ -100,7 +99,11 @@ async fn recorded_once(world: &World, url: &str, ids: &[OnboardingId], name: &st
         assert_eq!(compensations, ["entities", "hook", "notification"], "{name}");
         assert_eq!(column(url, &of("error", "dead_letters", "")).await, [""; 0], "{name}");
     }
-    assert_eq!(column(url, "SELECT subject_id FROM work").await, [""; 0], "{name}: nobody waits for anything");
+    assert_eq!(
+        column(url, "SELECT subject_id FROM work").await,
+        [""; 0],
+        "{name}: nobody waits for anything"
+    );
 }
 
 async fn postgres_troubles_pass(when: When) {
@@ -155,7 +158,11 @@ async fn each_trouble_of_postgres_is_named_in_words_and_worth_another_attempt() 
             assert_eq!(error.class(), class, "{trouble} {when:?}");
         }
     }
-    assert_eq!(store.page(&claimed.lease.onboarding).await.row.phase, Some(Phase::Running), "nothing was written");
+    assert_eq!(
+        store.page(&claimed.lease.onboarding).await.row.phase,
+        Some(Phase::Running),
+        "nothing was written"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,7 +208,8 @@ async fn where_all_connections_are_in_use_it_is_said_so_and_the_work_waits() {
     // Those that wait for the lock have all there is; each lets go after the longest wait for a lock.
     let told = async { tokio::join!(submit(0), submit(1), submit(2), submit(3), submit(4), submit(5)) };
     let told = told.await;
-    let told = [told.0, told.1, told.2, told.3, told.4, told.5].map(|told| told.expect_err("locked").to_string());
+    let told =
+        [told.0, told.1, told.2, told.3, told.4, told.5].map(|told| told.expect_err("locked").to_string());
     let all_in_use = "the database was too busy for waiting for a connection: no connection came free in time; nothing \
                       was changed, try again";
     assert!(told.iter().any(|told| told.contains(all_in_use)), "{told:#?}");
@@ -221,7 +229,10 @@ async fn a_locked_file_is_waited_for(patience: Duration, long: Duration) {
     let _hand = world.hire("one");
     world.until_run("REGISTERING", 4).await;
     let mut stranger = SqliteConnection::connect(&store.url).await.expect("it connects");
-    sqlx::raw_sql("PRAGMA busy_timeout = 10000; BEGIN IMMEDIATE").execute(&mut stranger).await.expect("it locks");
+    sqlx::raw_sql("PRAGMA busy_timeout = 10000; BEGIN IMMEDIATE")
+        .execute(&mut stranger)
+        .await
+        .expect("it locks");
     let locked = redrive::clock::instant();
     world.script.go_on_by(4);
     while redrive::clock::instant() - locked < long {
@@ -229,8 +240,9 @@ async fn a_locked_file_is_waited_for(patience: Duration, long: Duration) {
         let Err(Refusal::Store(error)) = world.engine.submit(&submission(command)).await else {
             panic!("the file is locked")
         };
-        let says = ["the action: database is locked", "waiting for a connection: no connection came free in time"]
-            .map(|why| format!("the database was too busy for {why}; nothing was changed, try again"));
+        let says =
+            ["the action: database is locked", "waiting for a connection: no connection came free in time"]
+                .map(|why| format!("the database was too busy for {why}; nothing was changed, try again"));
         assert!(says.contains(&error.to_string()), "{error}");
     }
     stranger.close().await.expect("the stranger leaves");
