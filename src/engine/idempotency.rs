@@ -237,10 +237,10 @@ impl Keys {
             Ok(KeyBegun::Replay(answer)) => return Ok(Outcome { answer, source: Source::Stored }),
             Ok(KeyBegun::InFlight { retry_after }) => return Err(Held::InFlight { retry_after }),
             Ok(KeyBegun::Mismatch) => return Err(Held::Mismatch),
-            // A store that is busy is not down: somebody may hold this very key.
+            // A store that is busy or full is not down: somebody may hold this very key.
             Err(error)
                 if operation.when_down == WhenDown::RunUnprotected
-                    && !matches!(error, StoreError::Busy { .. }) =>
+                    && !matches!(error, StoreError::Busy { .. } | StoreError::Full { .. }) =>
             {
                 asked(KeyOutcome::Unprotected);
                 tracing::warn!(%error, operation = key.operation, "the store of keys does not answer: running unprotected");

@@ -83,6 +83,16 @@ pub enum StoreError {
         /// The database's reason.
         why: String,
     },
+    /// Its disk, or its room for files, is used up.
+    #[error(
+        "the database has no room for {doing}: the disk is full ({why}); nothing was changed, make room and try again"
+    )]
+    Full {
+        /// What was being done.
+        doing: &'static str,
+        /// The database's reason.
+        why: String,
+    },
     /// The connection was lost while committing.
     #[error(
         "the connection was lost while {doing} was being committed: it may or may not have happened; ask again"
@@ -174,6 +184,10 @@ pub struct Compensation {
     pub relied_on_by: Option<OnboardingId>,
     /// How often undoing it was tried.
     pub attempts: u32,
+    /// Why the last try failed.
+    pub error: Option<String>,
+    /// Why `args` cannot be read, where something else than JSON was written there; they are `null` then.
+    pub unreadable: Option<String>,
 }
 
 /// What is now known of an intent's effect.
@@ -218,6 +232,8 @@ pub struct Claimed {
     pub state: StateName,
     /// What earlier states found out.
     pub context: Value,
+    /// Why `context` cannot be read, where something else than JSON was written there; it is empty then.
+    pub unreadable: Option<String>,
     /// The number of this attempt, from 1, counted since the state began or was last resumed.
     pub attempt: u32,
     /// How many of the earlier attempts ended without a report, because their worker vanished.
@@ -485,7 +501,8 @@ pub trait Store: KeyStore + LockStore {
     /// Leases up to `limit` pieces of due work to `worker` for `lease`: due are rows whose `run_at` has come and
     /// whose lease is absent or over. No two claims answer the same row while its lease runs. Opens the attempt
     /// (`attempt + 1`); an attempt left open by a vanished worker is closed as `lost`. Rows without work are never
-    /// claimed, nor are rows that would go forward while their workflow is paused.
+    /// claimed, nor are rows that would go forward while their workflow is paused. A row that cannot be taken, because
+    /// of what others wrote, goes aside and holds up no other: it is tried again slowly, and ends in a letter.
     async fn claim(
         &self,
         worker: &WorkerId,

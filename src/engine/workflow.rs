@@ -150,7 +150,8 @@ pub trait Workflow: Send + Sync {
     /// The forward states in order, first to last; not `ROLLING_BACK`, which every workflow has.
     fn states(&self) -> &[StateName];
 
-    /// Runs one attempt of one state. Dropped at its timeout: what it did not report may still have happened.
+    /// Runs one attempt of one state. Dropped at its timeout: what it did not report may still have happened. It must
+    /// not block its thread, or nothing can stop it. The context it leaves is kept up to 8 MiB.
     async fn run(&self, step: Step<'_>) -> Result<StepDone, Fault>;
 
     /// How a state is tried.

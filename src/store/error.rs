@@ -67,8 +67,8 @@ impl Classify for sqlx::Error {
                 (5, c) if c.starts_with("08") || c.starts_with("53") => FaultClass::Transient,
                 (5, "40003") => FaultClass::Timeout,
                 (5, _) => FaultClass::Permanent,
-                // SQLite's extended codes keep the primary one in their low byte: busy, locked.
-                (_, c) if matches!(c.parse::<u32>().unwrap_or_default() & 0xff, 5 | 6) => {
+                // SQLite's extended codes keep the primary one in their low byte: busy, locked, full.
+                (_, c) if matches!(c.parse::<u32>().unwrap_or_default() & 0xff, 5 | 6 | 13) => {
                     FaultClass::Transient
                 }
                 _ => FaultClass::Permanent,
@@ -85,7 +85,7 @@ impl Classify for sqlx::Error {
 impl Classify for StoreError {
     fn class(&self) -> FaultClass {
         match self {
-            Self::Unreachable { .. } | Self::Busy { .. } => FaultClass::Transient,
+            Self::Unreachable { .. } | Self::Busy { .. } | Self::Full { .. } => FaultClass::Transient,
             Self::UnknownOutcome { .. } => FaultClass::Timeout,
             Self::NotMigrated { .. }
             | Self::OlderSchema { .. }
@@ -124,6 +124,7 @@ pub(super) fn all_in_use() -> StoreError {
 pub(super) fn explain(error: &sqlx::Error, doing: &'static str, database: &str) -> StoreError {
     let why = match error {
         sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::Io(error) => error.to_string(),
         sqlx::Error::PoolTimedOut => "no connection came free in time".to_owned(),
         // The driver reads nothing as a zero.
         sqlx::Error::Protocol(why) if why.contains("SSLRequest: 0x00") => {
@@ -147,10 +148,12 @@ pub(super) fn explain(error: &sqlx::Error, doing: &'static str, database: &str) 
     };
     if code.len() == 5 {
         return match code.as_str() {
-            "25P03" | "57014" | "55P03" | "40001" | "40P01" => StoreError::Busy { doing, why },
+            // Not at a commit, so that whether its statement happened does not matter: its transaction did not.
+            "25P03" | "57014" | "55P03" | "40001" | "40P01" | "40003" => StoreError::Busy { doing, why },
             "25006" => StoreError::ReadOnly,
             "42501" => StoreError::Denied { doing, why },
             "42P01" | "3F000" => StoreError::NotMigrated { database: database.to_owned() },
+            "53100" => StoreError::Full { doing, why },
             c if c.starts_with("53") => StoreError::Busy { doing, why },
             c if ["08", "57P", "28", "3D"].iter().any(|class| c.starts_with(class)) => unreachable(why),
             _ => StoreError::Failed { doing, why },
@@ -167,7 +170,7 @@ pub(super) fn explain(error: &sqlx::Error, doing: &'static str, database: &str) 
             doing,
             why: "the database file is damaged; restore it from a backup".to_owned(),
         },
-        13 => StoreError::Failed { doing, why: "the disk is full".to_owned() },
+        13 => StoreError::Full { doing, why },
         1 if why.starts_with("no such table") => StoreError::NotMigrated { database: database.to_owned() },
         _ => StoreError::Failed { doing, why },
     }

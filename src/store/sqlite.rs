@@ -226,3 +226,78 @@ pub(super) async fn migrate(path: &Path, label: &str) -> Result<Vec<Applied>, St
     connection.close().await.map_err(|error| explain(&error, "migrating", label))?;
     Ok(schema::after(had))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use sqlx::Executor;
+
+    use super::*;
+    use crate::{
+        domain::onboarding::Request,
+        engine::{
+            command::{Asker, Command, Receipt, Refusal, Submission},
+            store::Store,
+        },
+    };
+
+    async fn trigger(store: &body::Handle, n: usize) -> Result<Receipt, Refusal> {
+        let request = Request {
+            tenant_id: "acme".to_owned(),
+            repo_url: format!("https://github.com/acme/{n}"),
+            workspace_id: None,
+        };
+        let submission = Submission {
+            action: format!("action-{n}").into(),
+            asker: Asker::Operator("ana".to_owned()),
+            reason: Some("long ".repeat(200)),
+            command: Command::Trigger { request },
+        };
+        store.act(&submission).await
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_named_and_passed_once_there_is_room() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("full.db");
+        migrate(&path, "full.db").await.expect("it migrates");
+        let options = OpenOptions::default();
+        let pages = Arc::new(AtomicU32::new(1));
+        let limit = Arc::clone(&pages);
+        let write = pool(1).after_connect(move |connection, _| {
+            let limit = format!("PRAGMA max_page_count = {}", limit.load(Ordering::Relaxed));
+            Box::pin(async move { connection.execute(sqlx::AssertSqlSafe(limit)).await.map(|_| ()) })
+        });
+        let write = write.connect_with(connect(&path, &options)).await.expect("it opens");
+        let reading = connect(&path, &options).read_only(true);
+        let read = pool(1).connect_with(reading.clone()).await.expect("it opens");
+        let store = body::Handle::new(
+            Some(write.clone()),
+            read,
+            &options,
+            "full.db".to_owned(),
+            Wake::new(reading),
+            None,
+        );
+        let mut taken = 0;
+        let error = loop {
+            match trigger(&store, taken).await {
+                Ok(_) => taken += 1,
+                Err(error) => break error.to_string(),
+            }
+        };
+        let says = "the database has no room for the action: the disk is full (database or disk is full); nothing was \
+                    changed, make room and try again";
+        assert_eq!(error, says);
+        assert_eq!(trigger(&store, taken).await.expect_err("it is full still").to_string(), says);
+        pages.store(100_000, Ordering::Relaxed);
+        write.execute("PRAGMA max_page_count = 100000").await.expect("there is room");
+        assert!(trigger(&store, taken).await.is_ok(), "the same again goes through");
+        let there: i64 = sqlx::query_scalar("SELECT count(*) FROM onboarding_history")
+            .fetch_one(&write)
+            .await
+            .expect("it counts");
+        assert_eq!(usize::try_from(there), Ok(taken + 1), "what was refused left nothing");
+    }
+}

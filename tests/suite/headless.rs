@@ -1,5 +1,7 @@
 //! The twins without a terminal: what they answer, their exit codes, and what bad input is told.
 
+mod troubled;
+
 use crate::support::{
     program::{redrive, run},
     stores::TestStore,

@@ -447,6 +447,8 @@ async fn undo_opened(pipeline: &Pipeline, request: &Request, state: State, conte
     for intent in pipeline.opening(&onboarding, request, &state.name(), context).intents.into_iter().rev() {
         let compensation = Compensation {
             relied_on_by: None,
+            error: None,
+            unreadable: None,
             seq: 1,
             state: state.name(),
             operation: intent.operation,

@@ -1,12 +1,15 @@
 //! Going forward: run a state, record it, go on with the next.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{LetGo, Worker};
+use super::{LetGo, Worker, hold::panicked};
 use crate::{
     clock,
     domain::{
-        fault::Fault,
+        fault::{Fault, FaultClass},
         id::StateName,
         letter::{LetterReason, ReplayOutcome},
     },
@@ -14,10 +17,13 @@ use crate::{
         call::StepCalls,
         decide::{self, Decision, Tried},
         observer::KeyOutcome,
-        store::{Claimed, Conflict, Opening, Recorded, StepDone, StepOutcome, StepRecord},
-        workflow::{Step, StepPolicy, Workflow},
+        store::{Claimed, Conflict, Opening, Recorded, StepDone, StepOutcome, StepRecord, StoreError},
+        workflow::{OnExhaustion, Step, StepPolicy, Workflow},
     },
 };
+
+/// It is read and written with every state, and read whenever somebody looks.
+const LARGEST_CONTEXT: usize = 8 << 20;
 
 impl Worker {
     /// Runs state after state under one lease.
@@ -27,39 +33,43 @@ impl Worker {
         mut work: Claimed,
         shutdown: &CancellationToken,
     ) -> Result<(), LetGo> {
-        let onboarding = work.lease.onboarding.clone();
-        let opening = workflow.opening(&onboarding, &work.request, &work.state, &work.context);
-        if opening != Opening::default() {
-            let opened = self.store.open(&work.lease, &work.state, &opening).await?;
-            opened.map_err(|_| LetGo::Fenced)?;
-        }
-        self.announce(&opening, work.lost > 0);
+        let mut begun = self.begin(workflow, &work).await?;
         loop {
-            let policy = self.policy_of(workflow.policy(&work.state), &work.state);
+            let mut policy = self.policy_of(workflow.policy(&work.state), &work.state);
+            if work.unreadable.is_some() {
+                // Going on would write over what is there.
+                policy.on_exhaustion = OnExhaustion::Fail;
+            }
             let tried = Tried { attempt: work.attempt, lost: work.lost };
             let began = clock::instant();
-            let ran = if tried.takes_workers_down(&policy) {
-                let text = format!(
-                    "{} workers vanished while running {}: it is not started again",
-                    work.lost, work.state
-                );
-                Err(Fault::permanent(text))
-            } else {
-                self.run_step(workflow, &work, &policy, tried).await?
+            let ran = match std::mem::replace(&mut begun, Ok(())) {
+                Ok(()) => self.run_step(workflow, &work, &policy, tried).await?,
+                Err(unfit) => Err(unfit),
             };
             self.observer()
                 .state_ended(work.state.as_str(), clock::instant().saturating_duration_since(began));
-            let outcome = match ran {
+            let outcome = match ran.and_then(|done| bounded(&work, done)) {
                 Ok(done) => self.done(workflow, &work, done, shutdown),
                 Err(fault) => self.failed(workflow, &work, &policy, tried, fault, shutdown),
             };
-            let record = StepRecord {
+            let mut record = StepRecord {
                 lease: work.lease.clone(),
                 state: work.state.clone(),
                 attempt: work.attempt,
                 outcome,
             };
-            let recorded = match self.record(&record).await? {
+            let answer = match self.record(&record).await {
+                // The database is there and does not take this: it would not be taken the next time either.
+                Err(LetGo::Store(error @ StoreError::Failed { .. })) => {
+                    let (onboarding, state) = (&work.lease.onboarding, &work.state);
+                    let text = format!("cannot record what {state} of {onboarding} came to: {error}");
+                    let fault = Fault::new(FaultClass::Unknown, text);
+                    record.outcome = self.failed(workflow, &work, &policy, tried, fault, shutdown);
+                    self.record(&record).await
+                }
+                answer => answer,
+            };
+            let recorded = match answer? {
                 Ok(recorded) => {
                     self.tell(&work, &record.outcome);
                     recorded
@@ -80,6 +90,33 @@ impl Worker {
             work.done.clear();
             work.failed_at = None;
         }
+    }
+
+    /// Writes what the claimed state announces. Answers the fault where it cannot be run; nothing was, then.
+    async fn begin(&self, workflow: &dyn Workflow, work: &Claimed) -> Result<Result<(), Fault>, LetGo> {
+        let (onboarding, state) = (&work.lease.onboarding, &work.state);
+        let tried = Tried { attempt: work.attempt, lost: work.lost };
+        if tried.takes_workers_down(&self.policy_of(workflow.policy(state), state)) {
+            let text =
+                format!("{} workers vanished while running {state}: it is not started again", work.lost);
+            return Ok(Err(Fault::permanent(text)));
+        }
+        if let Some(why) = &work.unreadable {
+            return Ok(Err(Fault::permanent(format!(
+                "cannot read the context of {onboarding} at {state}, it is no JSON: {why}; mend it in onboarding_state \
+                 and resume it, or roll it back"
+            ))));
+        }
+        let opening = match opening_of(workflow, work, state, &work.context) {
+            Ok(opening) => opening,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if opening != Opening::default() {
+            let opened = self.store.open(&work.lease, state, &opening).await?;
+            opened.map_err(|_| LetGo::Fenced)?;
+        }
+        self.announce(&opening, work.lost > 0);
+        Ok(Ok(()))
     }
 
     async fn run_step(
@@ -127,8 +164,10 @@ impl Worker {
         shutdown: &CancellationToken,
     ) -> StepOutcome {
         let Some(next) = after(workflow, &work.state) else { return StepOutcome::Completed { done } };
+        // Where the next state cannot be opened this one is done, and whoever claims the next is told why.
         let opens = (!shutdown.is_cancelled())
-            .then(|| workflow.opening(&work.lease.onboarding, &work.request, &next, &done.context));
+            .then(|| opening_of(workflow, work, &next, &done.context).ok())
+            .flatten();
         StepOutcome::Advanced { done, next, opens }
     }
 
@@ -205,6 +244,44 @@ impl Worker {
             self.observer().key_asked(&key.operation, outcome);
         }
     }
+}
+
+/// What `state` announces, given `context`.
+fn opening_of(
+    workflow: &dyn Workflow,
+    work: &Claimed,
+    state: &StateName,
+    context: &Value,
+) -> Result<Opening, Fault> {
+    let opening = || workflow.opening(&work.lease.onboarding, &work.request, state, context);
+    catch_unwind(AssertUnwindSafe(opening))
+        .map_err(|panic| panicked(&format!("the opening of {state}"), &*panic))
+}
+
+/// What a state left, unless it is more than is kept.
+fn bounded(work: &Claimed, done: StepDone) -> Result<StepDone, Fault> {
+    /// Counts what is written to it.
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // A value is always JSON, and counting never fails.
+    let _ = serde_json::to_writer(&mut count, &done.context);
+    if count.0 <= LARGEST_CONTEXT {
+        return Ok(done);
+    }
+    let (onboarding, state, size) = (&work.lease.onboarding, &work.state, count.0);
+    Err(Fault::permanent(format!(
+        "the context of {onboarding} after {state} has {size} bytes, more than the {LARGEST_CONTEXT} that are kept: let \
+         {state} keep what is large elsewhere, and here where it is"
+    )))
 }
 
 fn after(workflow: &dyn Workflow, state: &StateName) -> Option<StateName> {

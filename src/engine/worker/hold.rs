@@ -22,7 +22,7 @@ impl Worker {
         let bounded = async {
             match tokio::time::timeout(timeout, AssertUnwindSafe(step).catch_unwind()).await {
                 Ok(Ok(result)) => result,
-                Ok(Err(panic)) => Err(Fault::new(FaultClass::Unknown, panic_text(&*panic))),
+                Ok(Err(panic)) => Err(panicked("the step", &*panic)),
                 Err(_) => Err(Fault::new(
                     FaultClass::Timeout,
                     format!("the step was stopped after its {:.1} s", timeout.as_secs_f64()),
@@ -67,7 +67,11 @@ impl Worker {
             // After an unknown outcome the record is asked again: if it did happen, the lease moved on and fences it.
             let again = matches!(
                 error,
-                StoreError::Busy { .. } | StoreError::Unreachable { .. } | StoreError::UnknownOutcome { .. }
+                StoreError::Busy { .. }
+                    | StoreError::Full { .. }
+                    | StoreError::ReadOnly
+                    | StoreError::Unreachable { .. }
+                    | StoreError::UnknownOutcome { .. }
             );
             if !again || last {
                 return Err(error.into());
@@ -78,8 +82,9 @@ impl Worker {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+/// A definition's panic is a fault of its state.
+pub(super) fn panicked(what: &str, panic: &(dyn std::any::Any + Send)) -> Fault {
     let said =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the step panicked: {}", said.unwrap_or("no message"))
+    Fault::new(FaultClass::Unknown, format!("{what} panicked: {}", said.unwrap_or("no message")))
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use serde_json::Value;
 use sqlx::query;
 
 use super::{
@@ -40,12 +39,15 @@ macro_rules! unless_paused {
 /// Until a row that somebody else has locked is looked at again.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
+/// Leaves in `taking` the row at which it failed, if it was at one.
 pub(super) async fn claim(
     tx: &mut Tx,
     worker: &WorkerId,
     limit: usize,
     lease: Duration,
+    taking: &mut Option<OnboardingId>,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
+    *taking = None;
     // While a row is leased its run_at is the lease's end, so what is due is one range of the index.
     macro_rules! due {
         ($and:expr) => {
@@ -68,8 +70,10 @@ pub(super) async fn claim(
     let mut claimed = Vec::with_capacity(due.len());
     for row in due {
         let id = row.text("subject_id")?;
+        *taking = Some(OnboardingId(id.clone()));
         claimed.extend(take(tx, &id, worker, lease).await?);
     }
+    *taking = None;
     Ok(claimed)
 }
 
@@ -136,7 +140,7 @@ async fn take(
     let done = subtasks(tx.conn(), id, &state).await?;
     let compensations = compensations(tx.conn(), id).await?;
     let small = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
-    let Onboarding { request, workflow, workflow_version, context, entities_created, .. } = found;
+    let Onboarding { request, workflow, workflow_version, context, unreadable, entities_created, .. } = found;
     Ok(Some(Claimed {
         lease: Lease { onboarding: OnboardingId(id.to_owned()), id: lease_id },
         request,
@@ -145,6 +149,7 @@ async fn take(
         direction,
         state,
         context,
+        unreadable,
         attempt: small(attempt),
         lost: small(work.lost),
         failed_at,
@@ -190,20 +195,23 @@ async fn subtasks(conn: &mut Conn, id: &str, state: &StateName) -> Result<Vec<St
 
 async fn compensations(conn: &mut Conn, id: &str) -> Result<Vec<Compensation>, sqlx::Error> {
     let select = concat!(
-        "SELECT c.seq, c.state, c.operation, c.name, CAST(c.args AS text) AS args, c.status, c.attempts, ",
+        "SELECT c.seq, c.state, c.operation, c.name, CAST(c.args AS text) AS args, c.status, c.attempts, c.error, ",
         relied_on_by!(),
         " FROM compensations c WHERE c.onboarding_id = $1 ORDER BY c.seq"
     );
     let compensation = |row: &Row| {
+        let (args, unreadable) = row.json_or_why("args")?;
         Ok(Compensation {
             seq: row.int32("seq")?,
             state: row.id("state")?,
             operation: row.text("operation")?,
             name: row.text("name")?,
-            args: row.json("args").unwrap_or(Value::Null),
+            args,
             status: row.word("status")?.unwrap_or(CompensationStatus::Recorded),
             relied_on_by: row.opt_text("relied_on_by")?.map(OnboardingId),
             attempts: u32::try_from(row.int("attempts")?).unwrap_or(u32::MAX),
+            error: row.opt_text("error")?,
+            unreadable,
         })
     };
     query(select).bind(id).fetch_all(conn).await?.iter().map(compensation).collect()

@@ -108,7 +108,8 @@ pub(super) async fn compensated(
     if let Err(conflict) = entity::write(tx, &step.onboarding, writes).await? {
         return Ok(Err(conflict));
     }
-    let keep = "UPDATE work SET lease_until = $2, run_at = $2 WHERE kind = 'onboarding' AND subject_id = $1";
+    // Workers that vanished did so over this one: the next begins anew.
+    let keep = "UPDATE work SET lease_until = $2, run_at = $2, lost = 0 WHERE kind = 'onboarding' AND subject_id = $1";
     query(keep).bind(id).bind(step.until).execute(tx.conn()).await?;
     Ok(Ok(Recorded::GoOn))
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        id::{KeyId, StateName, WorkerId},
+        id::{KeyId, OnboardingId, StateName, WorkerId},
         key::KeyRun,
     },
     engine::{
@@ -47,6 +47,7 @@ macro_rules! relied_on_by {
 
 mod act;
 mod answer;
+mod aside;
 mod attempt;
 mod audit;
 mod claim;
@@ -68,6 +69,7 @@ pub(super) mod transaction;
 mod tx;
 mod worker;
 
+use aside::Told;
 use tx::{Rules, Tx};
 
 /// An open database.
@@ -181,6 +183,19 @@ impl Handle {
         }
     }
 
+    /// Puts a row aside that cannot be taken because of `why`, and says so in as many places as it lets us.
+    async fn put_aside(&self, id: &OnboardingId, worker: &WorkerId, why: &str) -> Result<(), StoreError> {
+        tracing::warn!(onboarding = %id, why, "cannot be taken as it stands in the database: put aside, the others go on");
+        let mut put = Ok(());
+        for told in [Told::Everywhere, Told::AsAnAttempt, Told::Nowhere] {
+            put = in_transaction!(self, |tx| aside::put(tx, id, worker, why, told));
+            if put.is_ok() {
+                break;
+            }
+        }
+        put.map_err(self.say("putting work aside"))
+    }
+
     fn say(&self, doing: &'static str) -> impl Fn(Fail) -> StoreError + '_ {
         move |fail| fail.explain(doing, &self.label)
     }
@@ -268,7 +283,19 @@ impl Store for Handle {
         limit: usize,
         lease: Duration,
     ) -> Result<Vec<Claimed>, StoreError> {
-        in_transaction!(self, |tx| claim::claim(tx, worker, limit, lease)).map_err(self.say("claiming work"))
+        loop {
+            let mut taking = None;
+            let claimed = in_transaction!(self, |tx| claim::claim(tx, worker, limit, lease, &mut taking));
+            let error = match claimed {
+                Ok(claimed) => return Ok(claimed),
+                Err(fail) => fail.explain("claiming work", &self.label),
+            };
+            match (taking, &error) {
+                // It is about this row: one does not hold up the others. The loop ends, because it is not due any more.
+                (Some(id), StoreError::Failed { why, .. }) => self.put_aside(&id, worker, why).await?,
+                _ => return Err(error),
+            }
+        }
     }
 
     async fn open(

@@ -18,6 +18,9 @@ use crate::{
     store::value::{Time, clean_json},
 };
 
+/// Numbers beyond were written by others.
+const MOST_ATTEMPTS: i64 = 1_000_000;
+
 /// `onboarding_history` with `onboarding_state`.
 #[derive(Debug, Clone)]
 pub(super) struct Onboarding {
@@ -30,6 +33,8 @@ pub(super) struct Onboarding {
     pub(super) state: Option<String>,
     pub(super) last_checkpoint: Option<String>,
     pub(super) context: Value,
+    /// Why the context cannot be read.
+    pub(super) unreadable: Option<String>,
     pub(super) entities_created: Vec<String>,
     pub(super) workflow: String,
     pub(super) workflow_version: i64,
@@ -67,7 +72,7 @@ macro_rules! select_onboarding {
          coalesce(s.current_state, h.current_state) AS state, s.last_checkpoint, \
          CAST(s.context AS text) AS context, CAST(h.entities_created AS text) AS entities_created, \
          h.workflow, h.workflow_version, h.failed_at, \
-         h.version + coalesce(s.version, 0) AS version, h.elsewhere + coalesce(s.elsewhere, 0) AS elsewhere, \
+         h.version, s.version AS s_version, h.elsewhere, s.elsewhere AS s_elsewhere, \
          a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
          FROM onboarding_history h LEFT JOIN onboarding_state s ON s.onboarding_id = h.id \
          LEFT JOIN operator_actions a ON a.id = h.action_id WHERE h.id = $1"
@@ -81,7 +86,7 @@ macro_rules! select_work {
 }
 
 fn onboarding_of(row: &Row) -> Result<Onboarding, sqlx::Error> {
-    let context = row.json("context")?;
+    let (context, unreadable) = row.json_or_why("context")?;
     let mut entities_created = strings(&row.json("entities_created")?);
     for id in strings(context.get("entityIds").unwrap_or(&Value::Null)) {
         if !entities_created.contains(&id) {
@@ -101,12 +106,13 @@ fn onboarding_of(row: &Row) -> Result<Onboarding, sqlx::Error> {
         state: row.opt_text("state")?.filter(|s| !s.is_empty()),
         last_checkpoint: row.opt_text("last_checkpoint")?,
         context: if context.is_null() { json!({}) } else { context },
+        unreadable,
         entities_created,
         workflow: row.opt_text("workflow")?.unwrap_or_else(|| WORKFLOW.to_owned()),
         workflow_version: row.opt_int("workflow_version")?.unwrap_or(WORKFLOW_VERSION.into()),
         failed_at: row.opt_time("failed_at")?,
-        version: row.int("version")?,
-        elsewhere: row.int("elsewhere")?,
+        version: row.sum("version", "s_version")?,
+        elsewhere: row.sum("elsewhere", "s_elsewhere")?,
         last_action: row.last_action()?,
     })
 }
@@ -117,8 +123,9 @@ fn work_of(row: &Row) -> Result<Work, sqlx::Error> {
         lease_id: row.opt_id("lease_id")?,
         lease_until: row.opt_time("lease_until")?,
         wants_roll_back: row.opt_text("wish")?.as_deref() == Some("roll_back"),
-        attempt: row.int("attempt")?,
-        lost: row.int("lost")?,
+        // There is always a next one.
+        attempt: row.int("attempt")?.clamp(0, MOST_ATTEMPTS),
+        lost: row.int("lost")?.clamp(0, MOST_ATTEMPTS),
         elsewhere: row.int("elsewhere")?,
         replay: row.opt_id("replay_id")?,
     })

@@ -124,7 +124,7 @@ async fn write_opening(
     step_key::announce(tx, held, state, &opening.keys).await
 }
 
-async fn one(tx: &mut Tx, record: &StepRecord, until: Time) -> Kept<Recorded> {
+pub(super) async fn one(tx: &mut Tx, record: &StepRecord, until: Time) -> Kept<Recorded> {
     let (onboarding, work) = match fence(tx, &record.lease).await? {
         Ok(held) => held,
         Err(conflict) => return Ok(Err(conflict)),

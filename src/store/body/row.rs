@@ -65,6 +65,11 @@ pub(super) trait Columns {
         Ok(self.opt_int(column)?.unwrap_or_default())
     }
 
+    /// Of two counters that only grow: in range whatever others wrote there.
+    fn sum(&self, one: &str, other: &str) -> Got<i64> {
+        Ok(self.int(one)?.saturating_add(self.int(other)?))
+    }
+
     fn int32(&self, column: &str) -> Got<i32> {
         Ok(i32::try_from(self.int(column)?).unwrap_or(i32::MAX))
     }
@@ -79,8 +84,17 @@ pub(super) trait Columns {
 
     /// JSON that was selected as text; `null` where it is missing or malformed.
     fn json(&self, column: &str) -> Got<Value> {
-        let text = self.opt_text(column)?;
-        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null))
+        Ok(self.json_or_why(column)?.0)
+    }
+
+    /// The same, and why it cannot be read where it is malformed.
+    fn json_or_why(&self, column: &str) -> Got<(Value, Option<String>)> {
+        let text = self.opt_text(column)?.filter(|text| !text.trim().is_empty());
+        Ok(match text.map(|text| serde_json::from_str(&text)) {
+            None => (Value::Null, None),
+            Some(Ok(value)) => (value, None),
+            Some(Err(error)) => (Value::Null, Some(error.to_string())),
+        })
     }
 
     /// The columns `a_operator`, `a_kind`, `a_at` of a joined action.

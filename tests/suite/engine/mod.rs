@@ -22,6 +22,11 @@ macro_rules! stories {
 
 mod commits;
 mod noop;
+mod poison;
 mod script;
 mod stories;
+mod troubles;
+mod undoing;
 mod workflows;
+
+pub(crate) use troubles::read_only;

@@ -48,6 +48,12 @@ pub(crate) enum Turn {
     Fail(Fault),
     /// It panics.
     Panic,
+    /// It never answers.
+    Never,
+    /// It does nothing, again and again, and lets others run in between.
+    Yield,
+    /// It succeeds, and its context grows by so many bytes.
+    Grow(usize),
     /// It waits until the story lets it go on, then succeeds.
     Hold,
 }
@@ -56,6 +62,7 @@ pub(crate) enum Turn {
 #[derive(Default)]
 pub(crate) struct Script {
     turns: Mutex<HashMap<String, Vec<Turn>>>,
+    always: HashMap<(String, String), Turn>,
     log: Mutex<Vec<String>>,
     go_on: Option<Arc<Semaphore>>,
     states: Vec<StateName>,
@@ -75,6 +82,12 @@ impl Script {
         self
     }
 
+    /// Every run of `place` (also `open STATE`) comes to `turn` for the repository `name`.
+    pub(crate) fn always(mut self, name: &str, place: &str, turn: Turn) -> Self {
+        self.always.insert((format!("https://github.com/acme/{name}"), place.to_owned()), turn);
+        self
+    }
+
     /// What was run, in order.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
@@ -82,24 +95,47 @@ impl Script {
 
     /// Lets one held run go on.
     pub(crate) fn go_on(&self) {
-        self.go_on.as_ref().unwrap().add_permits(1);
+        self.go_on_by(1);
     }
 
-    async fn turn(&self, place: &str) -> Result<(), Fault> {
+    /// Lets so many held runs go on.
+    pub(crate) fn go_on_by(&self, many: usize) {
+        self.go_on.as_ref().unwrap().add_permits(many);
+    }
+
+    fn next(&self, request: &Request, place: &str) -> Option<Turn> {
+        if let Some(turn) = self.always.get(&(request.repo_url.clone(), place.to_owned())) {
+            return Some(turn.clone());
+        }
+        let mut turns = self.turns.lock().unwrap();
+        let turns = turns.get_mut(place).filter(|turns| !turns.is_empty())?;
+        Some(turns.remove(0))
+    }
+
+    /// Outside of any call, which would end by its own deadline.
+    async fn stand_still(&self, request: &Request, place: &str) {
+        match self.always.get(&(request.repo_url.clone(), place.to_owned())) {
+            Some(Turn::Never) => std::future::pending().await,
+            Some(Turn::Yield) => loop {
+                tokio::task::yield_now().await;
+            },
+            _ => {}
+        }
+    }
+
+    /// Answers by how many bytes the context grows.
+    async fn turn(&self, request: &Request, place: &str) -> Result<usize, Fault> {
         self.log.lock().unwrap().push(place.to_owned());
-        let turn = {
-            let mut turns = self.turns.lock().unwrap();
-            let turns = turns.entry(place.to_owned()).or_default();
-            if turns.is_empty() { None } else { Some(turns.remove(0)) }
-        };
-        match turn {
-            None => Ok(()),
+        match self.next(request, place) {
+            None => Ok(0),
             Some(Turn::Fail(fault)) => Err(fault),
             Some(Turn::Panic) => panic!("the story panics"),
+            Some(Turn::Never | Turn::Yield) => std::future::pending().await,
+            Some(Turn::Grow(bytes)) => Ok(bytes),
             Some(Turn::Hold) => {
                 let permit = self.go_on.as_ref().unwrap().acquire().await.unwrap();
                 permit.forget();
-                Ok(())
+                Ok(0)
             }
         }
     }
@@ -141,7 +177,10 @@ impl Workflow for Shared {
     fn undo_policy(&self) -> StepPolicy {
         StepPolicy { attempts: 2, ..policy() }
     }
-    fn opening(&self, _: &OnboardingId, _: &Request, state: &StateName, _: &Value) -> Opening {
+    fn opening(&self, _: &OnboardingId, request: &Request, state: &StateName, _: &Value) -> Opening {
+        if let Some(Turn::Panic) = self.0.next(request, &format!("open {state}")) {
+            panic!("the story panics");
+        }
         let intent = |operation: &str, name: &str| Intent::new(operation, name, json!({}));
         let intents = match state.as_str() {
             "REGISTERING" => vec![intent("catalog.unregister", "entities")],
@@ -152,20 +191,28 @@ impl Workflow for Shared {
     }
     async fn run(&self, step: Step<'_>) -> Result<StepDone, Fault> {
         let operation = format!("story.{}", step.state.as_str().to_lowercase());
-        step.calls.call(&operation, self.0.turn(step.state.as_str())).await?;
-        let mut context = step.context.clone();
-        context[step.state.as_str()] = json!(true);
-        Ok(StepDone { context, subtasks: vec![format!("did {}", step.state)], ..StepDone::default() })
+        self.0.stand_still(step.request, step.state.as_str()).await;
+        let mut context: serde_json::Map<String, Value> = step.read()?;
+        let grown = step.calls.call(&operation, self.0.turn(step.request, step.state.as_str())).await?;
+        if grown > 0 {
+            context.insert("ballast".to_owned(), json!("x".repeat(grown)));
+        }
+        context.insert(step.state.to_string(), json!(true));
+        Ok(StepDone {
+            context: context.into(),
+            subtasks: vec![format!("did {}", step.state)],
+            ..StepDone::default()
+        })
     }
     async fn undo(
         &self,
         _: &OnboardingId,
-        _: &Request,
+        request: &Request,
         compensation: &Compensation,
         calls: &StepCalls,
     ) -> Result<Undone, Fault> {
         let place = format!("undo {}", compensation.name);
-        calls.call(&compensation.operation, self.0.turn(&place)).await?;
+        calls.call(&compensation.operation, self.0.turn(request, &place)).await?;
         Ok(Undone::Undone(Vec::new()))
     }
     fn unrecorded_undo(&self, _: &StateName, _: &[String]) -> Vec<redrive::engine::store::Write> {
@@ -211,12 +258,17 @@ impl Drop for Hand {
 impl World {
     /// A fresh world on the migrated database at `url`.
     pub(crate) async fn open(url: &str, script: Script) -> Self {
+        Self::open_with(url, OpenOptions::default(), script).await
+    }
+
+    /// The same, whose database is opened by `options`.
+    pub(crate) async fn open_with(url: &str, options: OpenOptions, script: Script) -> Self {
         let config = config::Engine {
             lease: Duration::from_secs(1),
             poll: Duration::from_millis(50),
             ..config::Engine::default()
         };
-        let opened = store::open(url, OpenOptions::default()).await.expect("the database opens");
+        let opened = store::open(url, options).await.expect("the database opens");
         let engine = Engine::new(Arc::clone(&opened.store), opened.reader, Access::ReadWrite);
         // Circuits stay out of the way unless a story is about them.
         let mut policies = Policies::default();
@@ -239,6 +291,18 @@ impl World {
     /// The same world, whose operations and states follow `change`d policies.
     pub(crate) fn with_policies(mut self, change: impl FnOnce(&mut Policies)) -> Self {
         change(&mut self.policies);
+        self
+    }
+
+    /// The same world, whose workers hired from now on do what `script` says.
+    pub(crate) fn with_script(mut self, script: Script) -> Self {
+        self.script = Arc::new(script);
+        self
+    }
+
+    /// The same world, whose workers are given up only after so long: what is large is slow on a busy machine.
+    pub(crate) fn with_lease(mut self, lease: Duration) -> Self {
+        self.config.lease = lease;
         self
     }
 

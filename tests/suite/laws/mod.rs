@@ -45,6 +45,7 @@ macro_rules! memory_laws {
     };
 }
 
+mod aside;
 mod board;
 mod clean_up;
 mod command;

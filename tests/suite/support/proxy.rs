@@ -26,6 +26,8 @@ enum Cut {
     /// The answer to the COMMIT of the next transaction in which these bytes were sent. Nobody hangs up: its sender
     /// waits for ever.
     CommitOf(Vec<u8>),
+    /// The same COMMIT, or its answer, with its connection.
+    WireAtCommitOf(Vec<u8>, Lost),
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +84,12 @@ impl Proxy {
         *self.plan.lock().unwrap() = Plan { seen: 0, cut: Some(cut), done: false };
     }
 
+    /// From now on the COMMIT of the first transaction in which `text` is sent is lost with its connection.
+    pub(crate) fn cut_commit_of(&self, text: &str, lost: Lost) {
+        let cut = Cut::WireAtCommitOf(text.as_bytes().to_vec(), lost);
+        *self.plan.lock().unwrap() = Plan { seen: 0, cut: Some(cut), done: false };
+    }
+
     /// Whether the cut was made; of a commit: whether the server has answered it.
     pub(crate) fn was_cut(&self) -> bool {
         self.plan.lock().unwrap().done
@@ -126,6 +134,13 @@ fn carry(mut client: TcpStream, mut server: TcpStream, plan: &Arc<Mutex<Plan>>) 
                     plan.cut = None;
                     *heard.lock().unwrap() = Answers::Swallowed;
                     None
+                }
+                Some(Cut::WireAtCommitOf(text, lost))
+                    if holds(sent, b"COMMIT") && holds(&transaction, &text) =>
+                {
+                    plan.cut = None;
+                    plan.done = true;
+                    Some(lost)
                 }
                 _ => None,
             }

@@ -19,7 +19,7 @@ pub(super) const ONBOARDING: &str = "SELECT h.id, h.tenant_id, h.repo_url, h.wor
     coalesce(s.current_state, h.current_state) AS state, coalesce(w.attempt, h.attempt) AS attempt, h.error, \
     w.run_at, w.parked_by, w.owner, w.lease_until, \
     (SELECT l.id FROM dead_letters l WHERE l.onboarding_id = h.id AND l.status = 'open' ORDER BY l.created_at DESC, l.id DESC LIMIT 1) AS letter, \
-    h.created_at, s.updated_at, h.failed_at, h.cleaned_up_at, h.version + coalesce(s.version, 0) AS version, \
+    h.created_at, s.updated_at, h.failed_at, h.cleaned_up_at, h.version, s.version AS s_version, \
     a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at ";
 pub(super) const ONBOARDING_FROM: &str = "FROM onboarding_history h \
     LEFT JOIN onboarding_state s ON s.onboarding_id = h.id \
@@ -51,7 +51,7 @@ pub(super) fn onboarding(row: &Row, now: Time) -> Result<OnboardingRow, sqlx::Er
         created_at: created_at.0,
         updated_at: moved.into_iter().flatten().fold(created_at, Time::max).0,
         failed_at: row.opt_time("failed_at")?.map(|t| t.0),
-        version: row.int("version")?,
+        version: row.sum("version", "s_version")?,
         last_action: row.last_action()?,
     })
 }
