@@ -214,7 +214,8 @@ async fn where_all_connections_are_in_use_it_is_said_so_and_the_work_waits() {
                       was changed, try again";
     assert!(told.iter().any(|told| told.contains(all_in_use)), "{told:#?}");
     let locked = "the database was too busy for the action: canceling statement due to lock timeout";
-    assert!(told.iter().any(|told| told.contains(locked)), "{told:#?}");
+    // Which of them got a connection, and so waited for the lock, is up to the machine.
+    assert!(told.iter().all(|told| told.contains(all_in_use) || told.contains(locked)), "{told:#?}");
     stranger.close().await.expect("the stranger leaves");
     recorded_once(&world, url, &ids, "all in use").await;
 }

@@ -119,14 +119,14 @@ async fn a_compensation_that_takes_its_workers_down_is_left_and_the_others_are_u
     first.stop().await;
     let world = world.with_script(Script::new().always("payments", &undo(1), Turn::Never));
     world.roll_back(&id).await.expect("it is rolled back");
-    for victim in 1..=3 {
+    for victim in 1..=5 {
         let hand = world.hire(&format!("victim-{victim}"));
         world.until_run(&undo(1), victim).await;
         hand.kill();
     }
     let _heir = world.hire("heir");
     let page = world.until(&id, Phase::Stuck).await;
-    let why = "stuck: 2 of 3 compensations undone; not undone: tfc.delete of notification: 3 workers vanished while \
+    let why = "stuck: 2 of 3 compensations undone; not undone: tfc.delete of notification: 5 workers vanished while \
                undoing notification (tfc.delete): it is not tried again";
     assert_eq!(page.row.error.as_ref().map(|e| e.as_str()), Some(why));
     assert_eq!(not_undone(&page), ["notification"]);
