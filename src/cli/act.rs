@@ -164,7 +164,7 @@ fn print_plan(plan: &crate::engine::plan::Plan) -> anyhow::Result<()> {
         let will = will.as_str().unwrap_or_default().replace('_', " ");
         output::print(&format!("  {} {}: {will}", step.compensation.operation, step.compensation.name))?;
     }
-    for warning in &plan.warnings {
+    for warning in plan.irreversible.iter().chain(&plan.warnings) {
         output::print(&format!("  note: {warning}"))?;
     }
     Ok(())

@@ -411,6 +411,8 @@ pub struct Plan {
     pub undo: Vec<PlannedUndo>,
     /// What an operator should know before confirming.
     pub warnings: Vec<SafeText>,
+    /// Why it could not be taken back, where it could not.
+    pub irreversible: Option<SafeText>,
 }
 
 impl Plan {
@@ -493,7 +495,13 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
         label: label.unwrap_or_else(|| SafeText::new(id)),
         left_out: judged.err(),
     };
-    let mut plan = Plan { kind: command.kind(), lines: Vec::new(), undo: Vec::new(), warnings: Vec::new() };
+    let mut plan = Plan {
+        kind: command.kind(),
+        lines: Vec::new(),
+        undo: Vec::new(),
+        warnings: Vec::new(),
+        irreversible: None,
+    };
     match command {
         Command::Trigger { request } => {
             let label = SafeText::new(&format!("{} {}", request.tenant_id, request.repo_url));
@@ -519,6 +527,7 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
             if let Some(found) = found {
                 plan.undo = undo(found);
                 plan.warnings.extend(roll_back_warnings(found));
+                plan.irreversible = irreversible(found).map(SafeText::new);
             }
         }
         Command::Replay { letters, .. } => {
@@ -712,10 +721,16 @@ fn roll_back_warnings(standing: &OnboardingStanding) -> Vec<SafeText> {
             standing.entities
         ));
     }
-    if standing.status == Status::Completed {
-        warnings.push("it completed: this undoes a working onboarding".to_owned());
-    }
     warnings.iter().map(|w| SafeText::new(w)).collect()
+}
+
+/// Why undoing it could not be taken back by a resume.
+fn irreversible(standing: &OnboardingStanding) -> Option<&'static str> {
+    match (standing.status, standing.phase) {
+        (Status::Completed, _) => Some("it completed: this undoes a working onboarding"),
+        (_, None) => Some("it was begun elsewhere: this undoes what is not recorded here"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -784,6 +799,26 @@ mod tests {
         ));
         assert_eq!(judge_resume(&theirs, None, Elsewhere::TakeOver), Ok(()));
         assert!(judge_roll_back(&theirs, None, Elsewhere::Leave).is_err());
+    }
+
+    #[test]
+    fn a_roll_backs_preview_says_whether_it_could_be_taken_back() {
+        let failed = onboarding("a", Phase::Failed);
+        let completed = onboarding("a", Phase::Completed);
+        let theirs = OnboardingStanding { phase: None, ..failed.clone() };
+        for (standing, said) in
+            [(failed, None), (completed, Some("it completed:")), (theirs, Some("it was begun elsewhere:"))]
+        {
+            let onboarding = Target { id: "a".into(), seen: None };
+            let command = Command::RollBack { onboarding, elsewhere: Elsewhere::Leave };
+            let plan = draw(&command, &Standing { onboardings: vec![standing], ..Standing::default() });
+            let irreversible = plan.irreversible.as_ref().map(SafeText::as_str);
+            assert_eq!(irreversible.is_some(), said.is_some(), "{irreversible:?}");
+            assert!(
+                irreversible.unwrap_or_default().starts_with(said.unwrap_or_default()),
+                "{irreversible:?}"
+            );
+        }
     }
 
     #[test]
