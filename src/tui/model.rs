@@ -16,7 +16,7 @@ use crate::{
     domain::{action::ActionKind, text::SafeText},
     engine::{
         Access,
-        filter::Filter,
+        filter::{Field, Filter},
         reader::{Board, Detail, List, Page, Query, Rows},
     },
     metrics::signals::KeySignals,
@@ -523,8 +523,13 @@ pub fn rows_of(rows: &Rows) -> Vec<RowRef> {
     }
 }
 
+/// Whether groups of letters have every column that `filter` names.
+pub fn told_by_groups(filter: &Filter) -> bool {
+    let known = |field| matches!(field, None | Some(Field::Error | Field::Operation | Field::Id));
+    filter.terms.iter().all(|term| known(term.field))
+}
+
 fn group_matches(group: &crate::engine::reader::LetterGroup, filter: &Filter) -> bool {
-    use crate::engine::filter::Field;
     let error = group.error.as_str().to_lowercase();
     let operation = group.operation.as_ref().map(|o| o.as_str().to_lowercase()).unwrap_or_default();
     filter.terms.iter().all(|term| {
@@ -533,11 +538,7 @@ fn group_matches(group: &crate::engine::reader::LetterGroup, filter: &Filter) ->
             Some(Field::Error) => error.contains(&value),
             Some(Field::Operation) => operation.contains(&value),
             Some(Field::Id) => group.fingerprint.contains(&value),
-            // A group has no such column: it cannot be told apart by it.
-            Some(_) => return true,
-            None => {
-                error.contains(&value) || operation.contains(&value) || group.fingerprint.contains(&value)
-            }
+            _ => error.contains(&value) || operation.contains(&value) || group.fingerprint.contains(&value),
         };
         holds != term.negated
     })

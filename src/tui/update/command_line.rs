@@ -111,12 +111,8 @@ fn with_argument(model: &mut Model, typed: &str) -> Result<Vec<Effect>, String> 
         (["filter"], argument) => {
             let filter = Filter::parse(argument).map_err(|why| why.to_string())?;
             super::begin_filter(model);
-            let list = model.list_mut();
-            list.filter = filter;
-            list.typed = argument.to_owned();
-            list.limit = 0;
-            list.range = None;
             model.entry = Entry::None;
+            super::entry::set_filter(model, argument.to_owned(), filter);
             Ok(Vec::new())
         }
         ([only], _) => {

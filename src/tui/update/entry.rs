@@ -6,12 +6,12 @@ use crate::{
     engine::filter::Filter,
     tui::{
         dialog::Focus,
-        model::{Entry, Model, Place},
+        model::{Entry, Model, Place, View, told_by_groups},
         msg::{Effect, Key},
     },
 };
 
-use super::command_line;
+use super::{command_line, navigate};
 
 /// The longest text a field takes.
 const MAX_CHARS: usize = 1_000;
@@ -21,6 +21,21 @@ pub(super) fn begin_filter(model: &mut Model) {
     if model.list_place() != Place::Pulse && model.list_place() != Place::Circuits {
         model.entry = Entry::Filter(Input::new(model.list().typed.clone()), None);
     }
+}
+
+/// Leaves in what was typed. What groups of letters cannot tell is asked of the letters, one by one; leaving such a
+/// filter leads back to the groups.
+pub(super) fn set_filter(model: &mut Model, typed: String, filter: Filter) {
+    let ungroups = model.list_place() == Place::Groups && !told_by_groups(&filter);
+    if ungroups {
+        navigate::regroup(model);
+    }
+    let list = model.list_mut();
+    list.filter = filter;
+    list.typed = typed;
+    list.limit = 0;
+    list.range = None;
+    list.from = ungroups.then_some(View::Letters);
 }
 
 /// `:`.
@@ -37,12 +52,7 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
             Ok(filter) => {
                 let typed = input.value().trim().to_owned();
                 model.entry = Entry::None;
-                let list = model.list_mut();
-                list.filter = filter;
-                list.typed = typed;
-                list.limit = 0;
-                list.range = None;
-                list.from = None;
+                set_filter(model, typed, filter);
             }
         },
         (Entry::Filter(input, error), key) => {
