@@ -146,6 +146,10 @@ pub enum Command {
     },
 }
 
+/// For how long something is decided unless an operator says otherwise: long enough to look into it, short enough to be
+/// forgotten.
+pub const USUAL_LIMIT: &str = "10m";
+
 /// The longest limit of what an operator decides, in seconds: 30 days.
 pub const LONGEST_LIMIT: u64 = 30 * 24 * 3_600;
 

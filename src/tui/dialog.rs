@@ -12,17 +12,13 @@ use super::{
 use crate::{
     domain::{action::ActionKind, circuit::Forced, mask, text::SafeText},
     engine::{
-        command::{Command, Elsewhere, LONGEST_LIMIT, LeftOut, Submission},
+        command::{Command, Elsewhere, LONGEST_LIMIT, LeftOut, Submission, USUAL_LIMIT},
         plan::{Plan, PlanLine, WillUndo},
     },
 };
 
 /// Up to this many reversible items are confirmed by one key.
 pub const EASY: usize = 20;
-
-/// For how long a circuit is forced or an operation paused unless the operator says otherwise: long enough to look into
-/// it, short enough to be forgotten.
-const USUAL_LIMIT: &str = "10m";
 
 /// What a circuit can be forced to, in the order of the choice; `None`: auto.
 pub const CHOICES: [Option<Forced>; 4] =
