@@ -42,7 +42,7 @@ pub enum Elsewhere {
 pub struct Pace {
     /// Letters per second, above 0.
     pub per_second: f64,
-    /// It stops when more than this share of them fails again, in `[0, 1]`; 1: never.
+    /// It stops when its first letter fails again, or later more than this share of them, in `[0, 1]`; 1: never.
     #[serde(default = "refail_limit")]
     pub refail_limit: f64,
 }

@@ -623,9 +623,11 @@ fn replay_warnings(
     if plan.will_run() > 1 {
         let rate = pace.per_second;
         let limit = pace.refail_limit * 100.0;
-        warnings.push(format!(
-            "paced: one first, then ten, then {rate} a second; stops when more than {limit:.0} % fail again"
-        ));
+        let stops = match pace.refail_limit < 1.0 {
+            true => format!("stops when the first fails again, or later more than {limit:.0} %"),
+            false => "does not stop by itself".to_owned(),
+        };
+        warnings.push(format!("paced: one first, then ten, then {rate} a second; {stops}"));
     }
     let runs = |target: &&Target<LetterId>| {
         plan.lines.iter().any(|line| line.id == target.id.as_str() && line.left_out.is_none())
@@ -780,10 +782,14 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "paced: one first, then ten, then 5 a second; stops when more than 20 % fail again",
+                "paced: one first, then ten, then 5 a second; stops when the first fails again, or later more than 20 %",
                 "1 of them ended with a permanent error: they fail alike unless its cause was mended",
             ]
         );
+        let letters = ["a", "b"].map(|id| Target { id: id.into(), seen: None }).to_vec();
+        let pace = Pace { refail_limit: 1.0, ..Pace::default() };
+        let plan = draw(&Command::Replay { letters, pace }, &standing);
+        assert!(plan.warnings[0].as_str().ends_with("; does not stop by itself"), "{:?}", plan.warnings);
     }
 
     #[test]
