@@ -24,6 +24,7 @@ fn running(world: &mut World) {
         failed_again: 3,
         new_errors: 0,
         skipped: 0,
+        open_again: 0,
         dispatched: 20,
         waiting: 356,
         refail_limit: 0.2,
@@ -48,6 +49,7 @@ fn a_running_replay_says_what_its_letters_came_to() {
     let held = "waits for github.create_hook";
     told(&mut story, |row| row.held_by = Some("github.create_hook".into()), held);
     told(&mut story, |row| row.stopped = Some("by ben".into()), "stopped: by ben");
+    told(&mut story, |row| row.open_again = 351, "2 left out, 351 open again, 356 waiting stopped: by ben");
     told(&mut story, |row| row.new_errors = 2, "3 failed again, 2 of them with a new error");
 }
 
