@@ -228,6 +228,8 @@ pub struct Model {
     pub pending: BTreeMap<String, Pending>,
     /// The question for every matching row that is on its way.
     pub matching: Option<(Ticket, Place)>,
+    /// A dialog closed and the screen was not drawn since: keys that come before that were meant for the dialog.
+    pub unseen: bool,
     /// A message.
     pub toast: Option<Toast>,
     /// What was last looked at.
@@ -257,6 +259,7 @@ impl Model {
             lost: VecDeque::new(),
             pending: BTreeMap::new(),
             matching: None,
+            unseen: false,
             toast: None,
             asked: None,
             tickets: 0,

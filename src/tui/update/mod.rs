@@ -30,6 +30,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Msg::Drawn => {
+            model.unseen = false;
+            Vec::new()
+        }
         Msg::Resize(columns, rows) => {
             model.size = (columns, rows);
             Vec::new()
@@ -68,6 +72,9 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
         Key::Ctrl('c') => return vec![Effect::Quit(Exit::Asked)],
         Key::Ctrl('z') => return vec![Effect::Suspend],
         _ => {}
+    }
+    if model.unseen {
+        return Vec::new();
     }
     model.toast = None;
     // What cannot be seen cannot be meant.

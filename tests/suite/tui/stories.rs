@@ -299,9 +299,9 @@ fn more_than_twenty_are_confirmed_by_typing_how_many() {
         .see("circuit github.create_hook is OPEN");
     story.press("y Tab Enter").see("not yet: 371 has to be typed");
     assert_eq!(story.asked(), []);
-    story.press("'37' Enter Enter Tab Enter").see("not yet: 371 has to be typed");
+    story.press("'37' Enter Enter Enter").see("not yet: 371 has to be typed");
     assert_eq!(story.asked(), []);
-    story.press("'1' Enter Enter Tab Enter");
+    story.press("'1' Enter Enter Enter");
     let (ticket, _) = submitted(&mut story);
     let previewed = plans::replay(412, 41);
     story.tell(Msg::Done { ticket, result: Ok(plans::receipt(&previewed, 1)) });
@@ -319,7 +319,7 @@ fn undoing_what_works_is_confirmed_by_typing_too() {
             .see("! it completed: this undoes a working onboarding, which cannot be taken back: type 1")
             .press("y");
         assert_eq!(story.asked(), [], "{keys}");
-        story.press("Tab Tab '1' Enter Enter Tab Enter");
+        story.press("Tab Tab '1' Enter Enter Enter");
         assert_eq!(submitted(&mut story).1.command.kind(), ActionKind::RollBack, "{keys}");
     }
 }
@@ -357,7 +357,7 @@ fn what_others_began_is_taken_over_only_by_typing_the_words() {
     story.tell(Msg::Preview { ticket, result: Ok(plans::resume("on-0004", Elsewhere::TakeOver, None)) });
     story.press("y Tab Enter").see("not yet: take over has to be typed");
     assert_eq!(story.asked(), []);
-    story.press("'Take_over' Enter Enter Tab Enter");
+    story.press("'Take_over' Enter Enter Enter");
     let command = submitted(&mut story).1.command;
     assert!(matches!(command, Command::Resume { elsewhere: Elsewhere::TakeOver, .. }));
 }
