@@ -16,7 +16,7 @@ use crate::{
     domain::{action::ActionKind, text::SafeText},
     engine::{
         Access,
-        filter::{Field, Filter},
+        filter::{Field, Filter, FilterError},
         reader::{Board, Detail, List, Page, Query, Rows},
     },
     metrics::signals::KeySignals,
@@ -138,6 +138,8 @@ pub enum Entry {
     None,
     /// A filter, and why it cannot be read.
     Filter(Input, Option<String>),
+    /// The filter there is, as it stands; what is typed replaces it.
+    Present(Input),
     /// A command, and why it cannot be obeyed.
     Command(Input, Option<String>),
 }
@@ -356,6 +358,21 @@ impl Model {
         let filter = if list == List::None { Filter::default() } else { self.list().filter.clone() };
         let detail = self.pages.last().map(|page| page.detail.clone());
         Query { list, filter, after: None, limit: self.list().limit, detail }
+    }
+
+    /// Reads a filter for the rows of the list behind any page.
+    ///
+    /// # Errors
+    /// What cannot be read, in words.
+    pub fn parse_filter(&self, typed: &str) -> Result<Filter, FilterError> {
+        let list = match self.list_place() {
+            // What groups cannot tell is asked of their letters.
+            Place::Groups => List::Letters { group: None },
+            // Where nothing can be filtered, `/` goes to the onboardings.
+            Place::Pulse | Place::Circuits => List::Onboardings,
+            _ => self.query().list,
+        };
+        Filter::parse_for(&list, typed)
     }
 
     /// The list's rows, when the picture shows this list under this filter.
