@@ -644,6 +644,6 @@ pub trait Reader: Send + Sync {
     /// What the targets of `command` look like now, for a preview.
     async fn standing(&self, command: &Command) -> Result<Standing, StoreError>;
 
-    /// What the database is, for the header and for errors: `sqlite demo.db`, `postgres://user:***@host/name`.
+    /// What the database is, for the header and for errors: `sqlite demo.db`, `host/name (postgres, user:***)`.
     fn label(&self) -> String;
 }
