@@ -589,6 +589,8 @@ fn quitting_and_suspending_work_from_everywhere() {
 #[test]
 fn a_task_that_panics_is_told_and_the_screen_stays() {
     let mut story = storm();
+    let injected = Msg::Panicked("src/engine/injection/mod.rs:1:2".to_owned());
+    story.tell(injected).see("a panic was injected, as asked").not_see("please report it");
     story.tell(Msg::Panicked("src/x.rs:1:2".to_owned())).see("a task of this program failed at src/x.rs:1:2");
 }
 
