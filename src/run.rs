@@ -169,6 +169,7 @@ pub fn worker(
                 "no faults are injected here: the database's name has to hold the word test or demo, so that no real one is troubled by mistake"
             );
         }
+        let injected: Vec<String> = faults.iter().map(ToString::to_string).collect();
         let injections = Injections::new(faults);
         let options = OpenOptions {
             application_name: "redrive worker".to_owned(),
@@ -198,6 +199,9 @@ pub fn worker(
             "worker {worker} listens on http://{address} (intake /onboardings, /metrics, /healthz)"
         ));
         let _ = say(&format!("{}\n{}", database, talks_to(&settings.upstreams)));
+        if !injected.is_empty() {
+            let _ = say(&format!("faults: {}", injected.join(", ")));
+        }
         stopped.await;
         tracing::info!("stopping: finishing the steps in hand");
         shutdown.cancel();

@@ -32,11 +32,18 @@ pub(super) struct Acting {
     #[arg(long, short)]
     pub(super) yes: bool,
     /// Why, for the audit
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub(super) reason: Option<String>,
     /// JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        0..=1_000 => Ok(text.to_owned()),
+        more => Err(format!("it has {more} characters: at most 1,000 are expected")),
+    }
 }
 
 /// The ids given; `-` reads them from standard input, one a line.
@@ -164,7 +171,7 @@ fn print_plan(plan: &crate::engine::plan::Plan) -> anyhow::Result<()> {
         let will = will.as_str().unwrap_or_default().replace('_', " ");
         output::print(&format!("  {} {}: {will}", step.compensation.operation, step.compensation.name))?;
     }
-    for warning in &plan.warnings {
+    for warning in plan.irreversible.iter().chain(&plan.warnings) {
         output::print(&format!("  note: {warning}"))?;
     }
     Ok(())

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Error, bail};
 use clap::{Subcommand, ValueEnum};
-use humantime::parse_duration;
 
 use super::{
     Settings,
@@ -12,9 +11,9 @@ use super::{
     output,
 };
 use crate::{
-    domain::{circuit::Forced, mask, text::SafeText},
+    domain::{circuit::Forced, mask, onboarding::WORKFLOW, text::SafeText},
     engine::{
-        command::{Command, Target},
+        command::{Command, Target, USUAL_LIMIT},
         reader::{CircuitRow, Decision, PauseRow, Query},
     },
     run,
@@ -42,9 +41,9 @@ pub(super) enum Verb {
         operation: String,
         /// To what
         to: To,
-        /// Until it is over by itself: 10m, 2h
-        #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
-        limit: Option<std::time::Duration>,
+        /// Until it is over by itself: 2h, or ever [default: 10m; auto has none]
+        #[arg(long = "for", value_name = "TIME", value_parser = limit)]
+        limit: Option<Limit>,
         #[command(flatten)]
         acting: Acting,
     },
@@ -52,9 +51,9 @@ pub(super) enum Verb {
     Pause {
         /// github.create_hook, or onboarding
         operation: String,
-        /// Until it goes on by itself: 10m, 2h
-        #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
-        limit: Option<std::time::Duration>,
+        /// Until it goes on by itself: 2h, or ever
+        #[arg(long = "for", value_name = "TIME", value_parser = limit, default_value = USUAL_LIMIT)]
+        limit: Limit,
         #[command(flatten)]
         acting: Acting,
     },
@@ -65,6 +64,18 @@ pub(super) enum Verb {
         #[command(flatten)]
         acting: Acting,
     },
+}
+
+/// For how many seconds; `None`: until it is taken back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit(Option<u64>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    match (text, humantime::parse_duration(text)) {
+        ("ever", _) => Ok(Limit(None)),
+        (_, Ok(limit)) => Ok(Limit(Some(limit.as_secs()))),
+        (_, Err(why)) => Err(format!("{why}; for example 10m or 2h, or ever: until it is taken back")),
+    }
 }
 
 /// What a circuit can be forced to.
@@ -94,7 +105,6 @@ impl To {
 pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitCode> {
     let opened = run::open(settings).await?;
     let engine = &opened.engine;
-    let seconds = |limit: Option<std::time::Duration>| limit.map(|limit| limit.as_secs());
     let target = |operation: String| Target { id: operation.into(), seen: None };
     match verb {
         Verb::List { json } => {
@@ -108,29 +118,38 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitC
         }
         Verb::Show { operation, json } => {
             let board = engine.reader().read(&Query::default()).await?;
-            let Some(row) = board.circuits.iter().find(|row| row.operation.as_str() == operation) else {
-                bail!(
+            let row = board.circuits.iter().find(|row| row.operation.as_str() == operation);
+            let pause = board.pauses.iter().find(|pause| pause.operation.as_str() == operation);
+            match (row, pause, json) {
+                (Some(row), _, true) => output::json(row)?,
+                (Some(row), _, false) => show(row)?,
+                (None, Some(pause), true) => output::json(pause)?,
+                (None, Some(pause), false) => list(&[], std::slice::from_ref(pause))?,
+                (None, None, true) if operation == WORKFLOW => {
+                    output::json(&serde_json::json!({ "operation": operation, "decision": null }))?;
+                }
+                (None, None, false) if operation == WORKFLOW => {
+                    output::print(&format!("{operation} is not paused: it goes forward"))?;
+                }
+                _ => bail!(
                     "no circuit {}: `redrive circuits list` shows which there are",
                     SafeText::new(&operation)
-                );
-            };
-            if json {
-                output::json(row)?;
-            } else {
-                show(row)?;
+                ),
             }
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Force { operation, to, limit, acting } => {
-            let (to, limit) = (to.forced(), seconds(limit));
-            if to.is_none() && limit.is_some() {
-                bail!("auto has no time limit: leave --for away");
-            }
-            let command = Command::Force { circuit: target(operation), to, seconds: limit };
+        Verb::Force { operation, to, limit: said, acting } => {
+            let to = to.forced();
+            let seconds = match (to, said) {
+                (None, Some(_)) => bail!("auto has no time limit: leave --for away"),
+                (None, None) => None,
+                (Some(_), said) => said.map_or_else(|| limit(USUAL_LIMIT), Ok).map_err(Error::msg)?.0,
+            };
+            let command = Command::Force { circuit: target(operation), to, seconds };
             act::act(settings, engine, &acting, command).await
         }
         Verb::Pause { operation, limit, acting } => {
-            let command = Command::Pause { operation: target(operation), seconds: seconds(limit) };
+            let command = Command::Pause { operation: target(operation), seconds: limit.0 };
             act::act(settings, engine, &acting, command).await
         }
         Verb::Unpause { operation, acting } => {
@@ -153,6 +172,9 @@ fn share(share: Option<f64>) -> String {
     share.map_or_else(|| "n/a".to_owned(), |share| format!("{:.0} %", share * 100.0))
 }
 
+const HEADING: [&str; 9] =
+    ["OPERATION", "COMPUTED", "DECIDED", "FAILING", "CALLS", "PROBE (UTC)", "HOLDS", "INSTANCES", "BUDGET"];
+
 fn list(rows: &[CircuitRow], pauses: &[PauseRow]) -> anyhow::Result<()> {
     let cells = rows.iter().map(|row| {
         let (of, all) = row.instances;
@@ -174,20 +196,14 @@ fn list(rows: &[CircuitRow], pauses: &[PauseRow]) -> anyhow::Result<()> {
             share(row.budget_left),
         ]
     });
-    output::table(
-        &[
-            "OPERATION",
-            "COMPUTED",
-            "DECIDED",
-            "FAILING",
-            "CALLS",
-            "PROBE (UTC)",
-            "HOLDS",
-            "INSTANCES",
-            "BUDGET",
-        ],
-        &cells.collect::<Vec<_>>(),
-    )?;
+    // A workflow has no circuit: it stands here while it is held back.
+    let known = |pause: &&PauseRow| rows.iter().any(|row| row.operation == pause.operation);
+    let workflows = pauses.iter().filter(|pause| !known(pause)).map(|pause| {
+        let mut cells = vec!["-".to_owned(); HEADING.len()];
+        (cells[0], cells[2]) = (pause.operation.to_string(), "paused".to_owned());
+        cells
+    });
+    output::table(&HEADING, &workflows.chain(cells).collect::<Vec<_>>())?;
     for pause in pauses {
         output::print(&format!("{} is paused {}", pause.operation, decided(&pause.decision)))?;
     }

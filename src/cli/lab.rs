@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use super::output;
+use super::{output, wrong_usage};
 use crate::{
     clock,
     demo::lab::{self, Incident, Outcome, Report},
@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Which incident; --list tells them
-    #[arg(value_name = "SCENARIO", required_unless_present = "list")]
+    #[arg(value_name = "SCENARIO")]
     scenario: Option<Incident>,
     /// A policy to run it under; repeatable, and all the scenario has by default
     #[arg(long, value_name = "NAME")]
@@ -30,9 +30,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Some(incident) = args.scenario else {
+    if args.list {
         list()?;
         return Ok(ExitCode::SUCCESS);
+    }
+    let Some(incident) = args.scenario else {
+        return wrong_usage("which SCENARIO? redrive lab --list tells them");
     };
     let report = match lab::run(incident, &args.policy, args.seed, clock::instant()) {
         Ok(report) => report,

@@ -44,10 +44,12 @@ pub(super) enum Verb {
         #[arg(required = true)]
         ids: Vec<String>,
         /// Letters per second
-        #[arg(long, value_name = "RATE", default_value_t = Pace::default().per_second)]
+        #[arg(long, value_name = "RATE", default_value_t = Pace::default().per_second, value_parser = per_second,
+            allow_negative_numbers = true)]
         per_second: f64,
-        /// Stop when more than this share fails again, 0 to 1; 1 never stops
-        #[arg(long, value_name = "SHARE", default_value_t = Pace::default().refail_limit)]
+        /// Stop when the first letter fails again, or later more than this share of them, 0 to 1; 1 never stops
+        #[arg(long, value_name = "SHARE", default_value_t = Pace::default().refail_limit, value_parser = share,
+            allow_negative_numbers = true)]
         stop_above: f64,
         #[command(flatten)]
         acting: Acting,
@@ -68,6 +70,20 @@ pub(super) enum Verb {
         #[command(flatten)]
         acting: Acting,
     },
+}
+
+fn per_second(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && rate <= 10_000.0 => Ok(rate),
+        _ => Err("a number above 0 and at most 10,000 is expected".to_owned()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a number between 0 and 1 is expected".to_owned()),
+    }
 }
 
 pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitCode> {

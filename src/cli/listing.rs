@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::wrong_usage;
 use crate::engine::{
     filter::Filter,
     reader::{List, Query},
@@ -27,7 +28,8 @@ impl Listing {
     /// # Errors
     /// A filter that cannot be read.
     pub(super) fn query(&self, list: List) -> anyhow::Result<Query> {
-        let filter = Filter::parse(&self.filter.join(" "))?;
+        let filter = Filter::parse_for(&list, &self.filter.join(" "));
+        let filter = filter.or_else(|why| wrong_usage(why.to_string()))?;
         Ok(Query { list, filter, limit: self.limit, ..Query::default() })
     }
 }

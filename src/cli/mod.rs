@@ -25,13 +25,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
 
 use crate::{
     demo,
-    domain::text::SafeText,
-    engine::injection::Injection,
+    domain::{onboarding::State, text::SafeText},
+    engine::injection::{BadInjection, Injection},
     run::{self, Settings},
     tui::theme::{Look, Palette},
 };
@@ -69,7 +68,7 @@ struct Common {
     #[arg(long, global = true, value_name = "NAME", env = "REDRIVE_CONTEXT")]
     context: Option<String>,
     /// Who acts, for the audit
-    #[arg(long, global = true, value_name = "NAME", env = "REDRIVE_OPERATOR")]
+    #[arg(long, global = true, value_name = "NAME", env = "REDRIVE_OPERATOR", value_parser = name)]
     operator: Option<String>,
     /// Write the log to this file (REDRIVE_LOG sets its level)
     #[arg(long, global = true, value_name = "PATH")]
@@ -150,7 +149,7 @@ struct Faults {
     /// state (record:NOTIFYING). MOMENT is before, after or, for a verb on SQLite, commit. WHAT is fail, delay:TIME,
     /// timeout, repeat, crash (as kill -9), stop (until SIGCONT) or panic, from the first time on; @2 from the second, *3
     /// three times. For example CONFIGURING_SYNC.after=timeout*3, record.after=fail@5, claim.before=delay:2s.
-    #[arg(long = "fault", value_name = "FAULT")]
+    #[arg(long = "fault", value_name = "FAULT", value_parser = fault)]
     faults: Vec<Injection>,
 }
 
@@ -160,7 +159,7 @@ struct Worker {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8383")]
     listen: SocketAddr,
     /// The worker's name; host and process id by default
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
     #[command(flatten)]
     faults: Faults,
@@ -176,8 +175,11 @@ pub fn check<I: IntoIterator<Item = String>>(words: I) -> Result<(), String> {
 
 /// Parses, runs, answers the exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match dispatch(cli) {
+    let matches = Cli::command().get_matches();
+    // Set in the environment it is meant for other commands; as a flag, for this one.
+    let names_a_database = matches.value_source("database_url") == Some(ValueSource::CommandLine);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match dispatch(cli, names_a_database) {
         Ok(code) => code,
         // Whoever read us has read enough: `redrive onboardings list | head -1`.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
@@ -192,24 +194,39 @@ pub fn main() -> ExitCode {
             }
             // Nobody may be listening there either.
             let _ = writeln!(io::stderr(), "redrive: {}", SafeText::new(&text));
-            ExitCode::FAILURE
+            if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// What was asked for cannot be meant, found where clap cannot look.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+fn wrong_usage<T>(why: impl Into<String>) -> anyhow::Result<T> {
+    Err(Usage(why.into()).into())
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+fn dispatch(cli: Cli, names_a_database: bool) -> anyhow::Result<ExitCode> {
     let settings = settings::gather(&cli.common)?;
     match cli.command {
         None => run::top(&settings, &Top { theme: None, interval: Duration::from_secs(1) }.into()),
         Some(Command::Top(top)) => run::top(&settings, &top.into()),
+        Some(Command::Demo(_)) if names_a_database => wrong_usage(
+            "the demo brings a database of its own: leave --database-url away, or look at yours with redrive top",
+        ),
         Some(Command::Demo(demo)) => match demo.listen {
             Some(_) if !demo.faults.faults.is_empty() => {
-                bail!("--fault is for workers; the stand-ins' troubles are set with PUT /_faults")
+                wrong_usage("--fault is for workers; the stand-ins' troubles are set with PUT /_faults")
             }
+            None if demo.faults.faults.iter().any(Injection::ends_the_process) => wrong_usage(
+                "a fault that ends or stops the process would take the dashboard with it: give it to a worker of its own (redrive worker --fault …)",
+            ),
             Some(listen) => run::upstreams(&settings, listen, &demo.plan()),
             None => run::demo(&settings, &demo.plan(), &demo.top.into()),
         },
@@ -260,6 +277,31 @@ fn factor(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A name for the audit and for what was leased: one that can be read.
+fn name(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        Err("a name is expected, not blanks".to_owned())
+    } else if text.chars().count() > 200 {
+        Err("a name of at most 200 characters is expected".to_owned())
+    } else if text.chars().any(char::is_control) {
+        Err("a name without control characters is expected".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// The engine takes a fault at any state; what runs here is the pipeline, which has these.
+fn fault(text: &str) -> Result<Injection, String> {
+    let fault: Injection = text.parse().map_err(|error: BadInjection| error.to_string())?;
+    match fault.state() {
+        Some(state) if state.parse::<State>().is_err() => {
+            let states: Vec<&str> = State::ALL.iter().map(|state| state.as_str()).collect();
+            Err(format!("no state {state:?}: use {}", states.join(", ")))
+        }
+        _ => Ok(fault),
+    }
+}
+
 fn interval(text: &str) -> Result<Duration, String> {
     let parsed = humantime::parse_duration(text).map_err(|e| format!("{e}; for example 500ms or 2s"))?;
     if (Duration::from_millis(100)..=Duration::from_secs(3_600)).contains(&parsed) {
@@ -271,7 +313,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::CommandFactory as _;
 
     #[test]
     fn the_flags_are_consistent() {

@@ -93,6 +93,7 @@ fn list(rows: &[ReplayRow]) -> anyhow::Result<()> {
             row.failed_again.to_string(),
             row.new_errors.to_string(),
             row.skipped.to_string(),
+            row.open_again.to_string(),
             row.waiting.to_string(),
             standing,
         ]
@@ -107,6 +108,7 @@ fn list(rows: &[ReplayRow]) -> anyhow::Result<()> {
             "FAILED AGAIN",
             "NEW ERRORS",
             "LEFT OUT",
+            "OPEN AGAIN",
             "WAITING",
             "IS",
         ],

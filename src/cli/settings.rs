@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use super::{
     Common,
     config_file::{ConfigFile, FileUpstreams, Place, Time},
-    policies,
+    policies, wrong_usage,
 };
 use crate::{
     config::{Engine, Intake, Retention, Upstreams},
@@ -30,6 +30,11 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         },
         Some(name) => match values.context.get(name) {
             Some(place) => place.clone(),
+            None if flags.config.is_none() => {
+                return wrong_usage(format!(
+                    "--context {name} is a part of a config file, and none was given: name it with --config PATH"
+                ));
+            }
             None => bail!("no [context.{name}] in the config file: it has {}", names(&values.context)),
         },
     };
@@ -39,7 +44,7 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         metrics: if flags.metrics.is_empty() { place.metrics } else { flags.metrics.clone() },
         prometheus: flags.prometheus.clone().or(place.prometheus),
         read_only: flags.read_only || place.read_only,
-        operator: flags.operator.clone().or_else(login).unwrap_or_else(|| "unknown".to_owned()),
+        operator: flags.operator.clone().or_else(login_name).unwrap_or_else(|| "unknown".to_owned()),
         context: flags.context.clone(),
         upstreams: upstreams(&values.upstreams),
         engine: Engine { retention: retention(&file)?, ..engine(&file)? },
@@ -55,6 +60,11 @@ fn names(contexts: &BTreeMap<String, Place>) -> String {
         none if none.is_empty() => "none".to_owned(),
         names => names,
     }
+}
+
+/// The same, if it can stand for somebody.
+fn login_name() -> Option<String> {
+    login().and_then(|login| super::name(&login).ok())
 }
 
 /// Who is logged in: the environment says, else the system.

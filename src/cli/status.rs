@@ -22,8 +22,17 @@ pub(super) struct Args {
     #[arg(long)]
     exit_code: bool,
     /// How long targets are sampled for the verdict, where no Prometheus server knows their past
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = window)]
     window: Duration,
+}
+
+/// Rates are taken between samples a second apart: a shorter look has nothing to say.
+fn window(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(window) if window >= Duration::from_secs(4) => Ok(window),
+        Ok(window) => Err(format!("{}: at least 4s is expected", humantime::format_duration(window))),
+        Err(_) => Err(format!("{text:?} is not a duration such as 30s or 1h")),
+    }
 }
 
 /// What `status` prints.

@@ -42,7 +42,7 @@ pub enum Elsewhere {
 pub struct Pace {
     /// Letters per second, above 0.
     pub per_second: f64,
-    /// It stops when more than this share of them fails again, in `[0, 1]`; 1: never.
+    /// It stops when its first letter fails again, or later more than this share of them, in `[0, 1]`; 1: never.
     #[serde(default = "refail_limit")]
     pub refail_limit: f64,
 }
@@ -145,6 +145,10 @@ pub enum Command {
         operation: Target<OperationName>,
     },
 }
+
+/// For how long something is decided unless an operator says otherwise: long enough to look into it, short enough to be
+/// forgotten.
+pub const USUAL_LIMIT: &str = "10m";
 
 /// The longest limit of what an operator decides, in seconds: 30 days.
 pub const LONGEST_LIMIT: u64 = 30 * 24 * 3_600;

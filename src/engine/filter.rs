@@ -1,6 +1,7 @@
 //! The filter language: `status:failed tenant:acme error:"rate limit" !state:NOTIFYING`, and free text over ids,
 //! tenants, repositories and error text. Parsed here once; the store turns terms into conditions.
 
+use super::reader::List;
 use crate::domain::{
     action::ActionKind,
     key::{KeyPhase, KeyStatus},
@@ -61,11 +62,14 @@ pub enum FilterError {
     /// Nothing after the colon or the exclamation mark.
     #[error("nothing after {0:?}")]
     NoValue(String),
-    /// No list has such a status.
-    #[error("no status {0:?}: onboardings are {onboardings}; keys {keys}; letters {letters}; the audit {audit}",
-        onboardings = list(ONBOARDING_WORDS), keys = list(KEY_WORDS), letters = list(LETTER_WORDS),
-        audit = list(AUDIT_WORDS))]
-    UnknownStatus(String),
+    /// No row of the list has such a status.
+    #[error("no status {found:?}: {known}")]
+    UnknownStatus {
+        /// What was typed.
+        found: String,
+        /// Those there are.
+        known: String,
+    },
     /// There is no such state.
     #[error("no state {0:?}: use {states} or how one of them begins", states = list(STATE_WORDS))]
     UnknownState(String),
@@ -99,6 +103,14 @@ const LETTER_WORDS: Words = || {
 const AUDIT_WORDS: Words = || ActionKind::ALL.iter().map(|word| word.as_str()).collect();
 const STATE_WORDS: Words = || State::ALL.iter().map(|word| word.as_str()).collect();
 
+/// The statuses of each list's rows.
+const STATUSES: [(&str, Words); 4] = [
+    ("onboardings are", ONBOARDING_WORDS),
+    ("keys are", KEY_WORDS),
+    ("letters are", LETTER_WORDS),
+    ("the audit's are", AUDIT_WORDS),
+];
+
 /// How screens say some words of keys.
 const SAID: [(&str, &str); 1] = [("free_to_retry", "freed")];
 
@@ -119,13 +131,15 @@ fn list(words: Words) -> String {
 }
 
 /// A status as columns hold it: a word nobody writes would find nothing and not say why.
-fn status(typed: &str) -> Result<String, FilterError> {
+fn status(typed: &str, statuses: &[(&str, Words)]) -> Result<String, FilterError> {
     let word = typed.to_lowercase().replace([' ', '-'], "_");
     let word = SAID.iter().find(|(said, _)| *said == word).map_or(word, |(_, word)| (*word).to_owned());
-    let known = [ONBOARDING_WORDS, KEY_WORDS, LETTER_WORDS, AUDIT_WORDS]
-        .iter()
-        .any(|words| words().iter().any(|known| known.eq_ignore_ascii_case(&word)));
-    if known { Ok(word) } else { Err(FilterError::UnknownStatus(typed.to_owned())) }
+    if statuses.iter().any(|(_, words)| words().iter().any(|known| known.eq_ignore_ascii_case(&word))) {
+        return Ok(word);
+    }
+    let known: Vec<String> =
+        statuses.iter().map(|(whose, words)| format!("{whose} {}", list(*words))).collect();
+    Err(FilterError::UnknownStatus { found: typed.to_owned(), known: known.join("; ") })
 }
 
 /// A state by its name, or by how only it begins.
@@ -156,15 +170,33 @@ impl Filter {
     /// # Errors
     /// What cannot be read, in words.
     pub fn parse(typed: &str) -> Result<Self, FilterError> {
-        split(typed)?
-            .into_iter()
-            .map(|word| term(&word))
-            .collect::<Result<_, _>>()
-            .map(|terms| Self { terms })
+        Self::of(typed, &STATUSES)
+    }
+
+    /// The same for rows of one list: a status of another list's would find nothing and not say why.
+    ///
+    /// # Errors
+    /// What cannot be read, in words.
+    pub fn parse_for(list: &List, typed: &str) -> Result<Self, FilterError> {
+        Self::of(
+            typed,
+            match list {
+                List::Onboardings => &STATUSES[..1],
+                List::Keys => &STATUSES[1..2],
+                List::Letters { .. } => &STATUSES[2..3],
+                List::Audit => &STATUSES[3..],
+                List::None => &STATUSES,
+            },
+        )
+    }
+
+    fn of(typed: &str, statuses: &[(&str, Words)]) -> Result<Self, FilterError> {
+        let terms = split(typed)?.into_iter().map(|word| term(&word, statuses)).collect::<Result<_, _>>()?;
+        Ok(Self { terms })
     }
 }
 
-fn term(word: &str) -> Result<Term, FilterError> {
+fn term(word: &str, statuses: &[(&str, Words)]) -> Result<Term, FilterError> {
     let (negated, rest) = word.strip_prefix('!').map_or((false, word), |rest| (true, rest));
     // A URL has a colon too: only a plain word before it names a field.
     let (field, value) = match rest.split_once(':') {
@@ -179,7 +211,7 @@ fn term(word: &str) -> Result<Term, FilterError> {
         return Err(FilterError::NoValue(word.to_owned()));
     }
     let value = match field {
-        Some(Field::Status) => status(value)?,
+        Some(Field::Status) => status(value, statuses)?,
         Some(Field::State) => state(value)?,
         _ => value.to_owned(),
     };
@@ -259,6 +291,16 @@ mod tests {
         for known in ["rolled_back", "elsewhere", "failed_storage", "replaying", "roll_back"] {
             assert!(refused.contains(known), "{known}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_status_of_another_list_is_refused_with_this_lists_own() {
+        let refused = Filter::parse_for(&List::Onboardings, "status:open").unwrap_err().to_string();
+        assert!(refused.starts_with("no status \"open\": onboardings are in_progress,"), "{refused}");
+        assert!(!refused.contains("letters") && !refused.contains("discarded"), "{refused}");
+        assert!(Filter::parse_for(&List::Letters { group: None }, "status:open").is_ok());
+        assert!(Filter::parse_for(&List::Audit, "status:replay !status:discard").is_ok());
+        assert!(Filter::parse_for(&List::Keys, "status:stuck").is_ok());
     }
 
     #[test]

@@ -418,6 +418,8 @@ pub struct Plan {
     pub undo: Vec<PlannedUndo>,
     /// What an operator should know before confirming.
     pub warnings: Vec<SafeText>,
+    /// Why it could not be taken back, where it could not.
+    pub irreversible: Option<SafeText>,
 }
 
 impl Plan {
@@ -500,7 +502,13 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
         label: label.unwrap_or_else(|| SafeText::new(id)),
         left_out: judged.err(),
     };
-    let mut plan = Plan { kind: command.kind(), lines: Vec::new(), undo: Vec::new(), warnings: Vec::new() };
+    let mut plan = Plan {
+        kind: command.kind(),
+        lines: Vec::new(),
+        undo: Vec::new(),
+        warnings: Vec::new(),
+        irreversible: None,
+    };
     match command {
         Command::Trigger { request } => {
             let label = SafeText::new(&format!("{} {}", request.tenant_id, request.repo_url));
@@ -526,6 +534,7 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
             if let Some(found) = found {
                 plan.undo = undo(found);
                 plan.warnings.extend(roll_back_warnings(found));
+                plan.irreversible = irreversible(found).map(SafeText::new);
             }
         }
         Command::Replay { letters, .. } => {
@@ -621,9 +630,11 @@ fn replay_warnings(
     if plan.will_run() > 1 {
         let rate = pace.per_second;
         let limit = pace.refail_limit * 100.0;
-        warnings.push(format!(
-            "paced: one first, then ten, then {rate} a second; stops when more than {limit:.0} % fail again"
-        ));
+        let stops = match pace.refail_limit < 1.0 {
+            true => format!("stops when the first fails again, or later more than {limit:.0} %"),
+            false => "does not stop by itself".to_owned(),
+        };
+        warnings.push(format!("paced: one first, then ten, then {rate} a second; {stops}"));
     }
     let runs = |target: &&Target<LetterId>| {
         plan.lines.iter().any(|line| line.id == target.id.as_str() && line.left_out.is_none())
@@ -724,10 +735,16 @@ fn roll_back_warnings(standing: &OnboardingStanding) -> Vec<SafeText> {
             standing.entities
         ));
     }
-    if standing.status == Status::Completed {
-        warnings.push("it completed: this undoes a working onboarding".to_owned());
-    }
     warnings.iter().map(|w| SafeText::new(w)).collect()
+}
+
+/// Why undoing it could not be taken back by a resume.
+fn irreversible(standing: &OnboardingStanding) -> Option<&'static str> {
+    match (standing.status, standing.phase) {
+        (Status::Completed, _) => Some("it completed: this undoes a working onboarding"),
+        (_, None) => Some("it was begun elsewhere: this undoes what is not recorded here"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -778,10 +795,14 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "paced: one first, then ten, then 5 a second; stops when more than 20 % fail again",
+                "paced: one first, then ten, then 5 a second; stops when the first fails again, or later more than 20 %",
                 "1 of them ended with a permanent error: they fail alike unless its cause was mended",
             ]
         );
+        let letters = ["a", "b"].map(|id| Target { id: id.into(), seen: None }).to_vec();
+        let pace = Pace { refail_limit: 1.0, ..Pace::default() };
+        let plan = draw(&Command::Replay { letters, pace }, &standing);
+        assert!(plan.warnings[0].as_str().ends_with("; does not stop by itself"), "{:?}", plan.warnings);
     }
 
     #[test]
@@ -797,6 +818,26 @@ mod tests {
         ));
         assert_eq!(judge_resume(&theirs, None, Elsewhere::TakeOver), Ok(()));
         assert!(judge_roll_back(&theirs, None, Elsewhere::Leave).is_err());
+    }
+
+    #[test]
+    fn a_roll_backs_preview_says_whether_it_could_be_taken_back() {
+        let failed = onboarding("a", Phase::Failed);
+        let completed = onboarding("a", Phase::Completed);
+        let theirs = OnboardingStanding { phase: None, ..failed.clone() };
+        for (standing, said) in
+            [(failed, None), (completed, Some("it completed:")), (theirs, Some("it was begun elsewhere:"))]
+        {
+            let onboarding = Target { id: "a".into(), seen: None };
+            let command = Command::RollBack { onboarding, elsewhere: Elsewhere::Leave };
+            let plan = draw(&command, &Standing { onboardings: vec![standing], ..Standing::default() });
+            let irreversible = plan.irreversible.as_ref().map(SafeText::as_str);
+            assert_eq!(irreversible.is_some(), said.is_some(), "{irreversible:?}");
+            assert!(
+                irreversible.unwrap_or_default().starts_with(said.unwrap_or_default()),
+                "{irreversible:?}"
+            );
+        }
     }
 
     #[test]

@@ -536,8 +536,10 @@ pub struct ReplayRow {
     pub failed_again: i64,
     /// How many of those failed with another error than before.
     pub new_errors: i64,
-    /// How many were left out when their turn came.
+    /// How many were left out, because they were dealt with before their turn came.
     pub skipped: i64,
+    /// How many its stop opened again.
+    pub open_again: i64,
     /// How many were begun.
     pub dispatched: i64,
     /// How many are still to come.
@@ -642,6 +644,6 @@ pub trait Reader: Send + Sync {
     /// What the targets of `command` look like now, for a preview.
     async fn standing(&self, command: &Command) -> Result<Standing, StoreError>;
 
-    /// What the database is, for the header and for errors: `sqlite demo.db`, `postgres://user:***@host/name`.
+    /// What the database is, for the header and for errors: `sqlite demo.db`, `host/name (postgres, user:***)`.
     fn label(&self) -> String;
 }

@@ -244,9 +244,14 @@ fn unsent(error: &reqwest::Error) -> ScrapeFault {
     })
 }
 
-/// An http or https URL.
+/// An http or https URL; `host:port`, which reads as a scheme of that name, means http.
 pub(super) fn checked(text: &str) -> Result<Url, BadTarget> {
-    let url = Url::parse(text.trim()).map_err(|error| BadTarget::Unreadable { reason: error.to_string() })?;
+    let text = text.trim();
+    let authority = text.split(['/', '?']).next().unwrap_or_default();
+    let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let scheme = if port.is_some() { "http://" } else { "" };
+    let url = Url::parse(&format!("{scheme}{text}"))
+        .map_err(|error| BadTarget::Unreadable { reason: error.to_string() })?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
         scheme => Err(BadTarget::Scheme { scheme: scheme.to_owned() }),

@@ -14,7 +14,7 @@ use crate::{
 /// How the database is doing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatabaseHealth {
-    /// `sqlite demo`, `postgres://user:***@host/name`.
+    /// `sqlite demo`, `host/name (postgres, user:***)`.
     pub label: SafeText,
     /// When it last answered; the age of everything on the board.
     pub last_ok: Option<DateTime<Utc>>,

@@ -48,7 +48,11 @@ impl Address {
             };
             return Ok(Self::Postgres(Box::new(options)));
         }
-        Err(wrong("expected sqlite:PATH, sqlite::memory: or postgres://USER@HOST/DATABASE".to_owned()))
+        let hint = match url.starts_with(['/', '.']) {
+            true => format!("; for the file, write sqlite:{url}"),
+            false => String::new(),
+        };
+        Err(wrong(format!("expected sqlite:PATH, sqlite::memory: or postgres://USER@HOST/DATABASE{hint}")))
     }
 
     /// Whether its name says that it is for trying things out.
@@ -80,11 +84,9 @@ impl Address {
                 } else {
                     format!(":{}", options.get_port())
                 };
-                format!(
-                    "postgres://{}:***@{host}{port}/{}",
-                    options.get_username(),
-                    options.get_database().unwrap_or(options.get_username())
-                )
+                // What tells it apart first: a header may be short.
+                let user = options.get_username();
+                format!("{host}{port}/{} (postgres, {user}:***)", options.get_database().unwrap_or(user))
             }
         }
     }
@@ -159,7 +161,7 @@ mod tests {
     fn a_password_is_never_shown() {
         let secret = "hunter2";
         let label = Address::parse(&format!("postgres://u:{secret}@127.0.0.1:6000/x")).unwrap().label();
-        assert_eq!(label, "postgres://u:***@127.0.0.1:6000/x");
+        assert_eq!(label, "127.0.0.1:6000/x (postgres, u:***)");
         for bad in [
             format!("mysql://u:{secret}@h/x"),
             format!("postgres://u:{secret}@h:port/x?password={secret}"),

@@ -163,7 +163,7 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// The reading side.
     pub reader: Arc<dyn Reader>,
-    /// What the database is, without the password: `sqlite demo.db`, `postgres://user:***@host/name`.
+    /// What the database is, without the password: `sqlite demo.db`, `host/name (postgres, user:***)`.
     pub label: String,
 }
 

@@ -12,17 +12,13 @@ use super::{
 use crate::{
     domain::{action::ActionKind, circuit::Forced, mask, text::SafeText},
     engine::{
-        command::{Command, Elsewhere, LONGEST_LIMIT, LeftOut, Submission},
+        command::{Command, Elsewhere, LONGEST_LIMIT, LeftOut, Submission, USUAL_LIMIT},
         plan::{Plan, PlanLine, WillUndo},
     },
 };
 
 /// Up to this many reversible items are confirmed by one key.
 pub const EASY: usize = 20;
-
-/// For how long a circuit is forced or an operation paused unless the operator says otherwise: long enough to look into
-/// it, short enough to be forgotten.
-const USUAL_LIMIT: &str = "10m";
 
 /// What a circuit can be forced to, in the order of the choice; `None`: auto.
 pub const CHOICES: [Option<Forced>; 4] =
@@ -105,8 +101,6 @@ pub struct Dialog {
     pub wish: Wish,
     /// The same in words.
     pub scope: String,
-    /// What it does cannot be undone: the count is typed whatever it is.
-    pub irreversible: bool,
     /// How far it is.
     pub stage: Stage,
     /// What the keys go to.
@@ -125,13 +119,12 @@ pub struct Dialog {
 
 impl Dialog {
     /// A dialog that waits for its preview.
-    pub fn new(ticket: Ticket, kind: ActionKind, wish: Wish, scope: String, irreversible: bool) -> Self {
+    pub fn new(ticket: Ticket, kind: ActionKind, wish: Wish, scope: String) -> Self {
         Self {
             ticket,
             kind,
             wish,
             scope,
-            irreversible,
             stage: Stage::Reading,
             focus: Focus::Cancel,
             reason: Input::default(),
@@ -162,7 +155,7 @@ impl Dialog {
         match plan.will_run() + plan.needs_reason() {
             0 => None,
             _ if takes_over => Some(Need::TakeOver),
-            n if n > EASY || self.irreversible => Some(Need::Count(n)),
+            n if n > EASY || plan.irreversible.is_some() => Some(Need::Count(n)),
             _ => Some(Need::Yes),
         }
     }
@@ -309,11 +302,16 @@ impl Dialog {
             }
             Stage::Ready(previewed) => {
                 let plan = &previewed.plan;
-                if self.need() == Some(Need::TakeOver) {
-                    say(
+                match (self.need(), &plan.irreversible) {
+                    (Some(Need::TakeOver), _) => say(
                         LineTone::Warning,
                         "! begun elsewhere: take it over only when nobody else works on it",
-                    );
+                    ),
+                    (Some(Need::Count(n)), Some(why)) => say(
+                        LineTone::Warning,
+                        &format!("! {why}, which cannot be taken back: type {n}, how many it concerns"),
+                    ),
+                    _ => {}
                 }
                 describe(plan, &mut say);
             }

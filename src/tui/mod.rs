@@ -189,6 +189,9 @@ impl Ui {
                     if self.screen.draw(|frame| view::draw(&self.model, frame)).is_err() {
                         return Exit::TerminalGone;
                     }
+                    if let Some(exit) = self.take(Msg::Drawn) {
+                        return exit;
+                    }
                     continue;
                 }
                 _ = seconds.tick() => Some(Msg::Tick(clock::now())),

@@ -16,7 +16,7 @@ use crate::{
     domain::{action::ActionKind, text::SafeText},
     engine::{
         Access,
-        filter::Filter,
+        filter::{Field, Filter, FilterError},
         reader::{Board, Detail, List, Page, Query, Rows},
     },
     metrics::signals::KeySignals,
@@ -138,6 +138,8 @@ pub enum Entry {
     None,
     /// A filter, and why it cannot be read.
     Filter(Input, Option<String>),
+    /// The filter there is, as it stands; what is typed replaces it.
+    Present(Input),
     /// A command, and why it cannot be obeyed.
     Command(Input, Option<String>),
 }
@@ -228,6 +230,8 @@ pub struct Model {
     pub pending: BTreeMap<String, Pending>,
     /// The question for every matching row that is on its way.
     pub matching: Option<(Ticket, Place)>,
+    /// A dialog closed and the screen was not drawn since: keys that come before that were meant for the dialog.
+    pub unseen: bool,
     /// A message.
     pub toast: Option<Toast>,
     /// What was last looked at.
@@ -257,6 +261,7 @@ impl Model {
             lost: VecDeque::new(),
             pending: BTreeMap::new(),
             matching: None,
+            unseen: false,
             toast: None,
             asked: None,
             tickets: 0,
@@ -353,6 +358,21 @@ impl Model {
         let filter = if list == List::None { Filter::default() } else { self.list().filter.clone() };
         let detail = self.pages.last().map(|page| page.detail.clone());
         Query { list, filter, after: None, limit: self.list().limit, detail }
+    }
+
+    /// Reads a filter for the rows of the list behind any page.
+    ///
+    /// # Errors
+    /// What cannot be read, in words.
+    pub fn parse_filter(&self, typed: &str) -> Result<Filter, FilterError> {
+        let list = match self.list_place() {
+            // What groups cannot tell is asked of their letters.
+            Place::Groups => List::Letters { group: None },
+            // Where nothing can be filtered, `/` goes to the onboardings.
+            Place::Pulse | Place::Circuits => List::Onboardings,
+            _ => self.query().list,
+        };
+        Filter::parse_for(&list, typed)
     }
 
     /// The list's rows, when the picture shows this list under this filter.
@@ -523,8 +543,13 @@ pub fn rows_of(rows: &Rows) -> Vec<RowRef> {
     }
 }
 
+/// Whether groups of letters have every column that `filter` names.
+pub fn told_by_groups(filter: &Filter) -> bool {
+    let known = |field| matches!(field, None | Some(Field::Error | Field::Operation | Field::Id));
+    filter.terms.iter().all(|term| known(term.field))
+}
+
 fn group_matches(group: &crate::engine::reader::LetterGroup, filter: &Filter) -> bool {
-    use crate::engine::filter::Field;
     let error = group.error.as_str().to_lowercase();
     let operation = group.operation.as_ref().map(|o| o.as_str().to_lowercase()).unwrap_or_default();
     filter.terms.iter().all(|term| {
@@ -533,11 +558,7 @@ fn group_matches(group: &crate::engine::reader::LetterGroup, filter: &Filter) ->
             Some(Field::Error) => error.contains(&value),
             Some(Field::Operation) => operation.contains(&value),
             Some(Field::Id) => group.fingerprint.contains(&value),
-            // A group has no such column: it cannot be told apart by it.
-            Some(_) => return true,
-            None => {
-                error.contains(&value) || operation.contains(&value) || group.fingerprint.contains(&value)
-            }
+            _ => error.contains(&value) || operation.contains(&value) || group.fingerprint.contains(&value),
         };
         holds != term.negated
     })

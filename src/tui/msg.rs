@@ -75,6 +75,8 @@ pub enum Msg {
     Paste(String),
     /// The terminal has this many columns and rows.
     Resize(u16, u16),
+    /// The screen shows everything up to here.
+    Drawn,
     /// A newer picture.
     Snapshot(Arc<Snapshot>),
     /// What a dialog asked to see first.

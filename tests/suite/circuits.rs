@@ -63,7 +63,7 @@ async fn a_circuit_is_listed_shown_forced_and_left_to_the_workers_again() {
 #[tokio::test]
 async fn an_operation_is_paused_and_let_go_and_a_dry_run_changes_nothing() {
     let store = known().await;
-    let pause = ["pause", "onboarding", "--reason", "maintenance"];
+    let pause = ["pause", "onboarding", "--for", "ever", "--reason", "maintenance"];
     let (code, out, err) = twin(&store, &[&pause[..], &["--dry-run", "--json"]].concat());
     assert_eq!(code, 0, "{err}");
     let warnings = json(&out)["warnings"].to_string();
@@ -110,6 +110,46 @@ async fn what_nobody_knows_is_refused_and_a_limit_has_to_make_sense() {
     }
     let (code, _, err) = twin(&store, &["pause", HOOK, "--for", "soon", "--reason", "x"]);
     assert_eq!(code, 2, "{err}");
+}
+
+#[tokio::test]
+async fn what_is_decided_is_over_after_ten_minutes_unless_somebody_says_otherwise() {
+    let store = known().await;
+    let minutes = |decision: &Value| {
+        let at = |name| decision[name].as_str()?.parse::<chrono::DateTime<chrono::Utc>>().ok();
+        Some((at("until")? - at("at")?).num_minutes())
+    };
+    for (limit, held) in
+        [(&[][..], Some(10)), (&["--for", "2h"][..], Some(120)), (&["--for", "ever"][..], None)]
+    {
+        for verb in [&["pause", HOOK][..], &["force", HOOK, "open"][..]] {
+            let (code, _, err) = twin(&store, &[verb, limit, &["--reason", "x", "--yes"]].concat());
+            assert_eq!(code, 0, "{err}");
+        }
+        let (_, out, _) = twin(&store, &["show", HOOK, "--json"]);
+        let row = json(&out);
+        assert_eq!((minutes(&row["paused"]), minutes(&row["forced_by"])), (held, held), "{limit:?}: {row}");
+    }
+    let (code, _, err) = twin(&store, &["force", HOOK, "auto", "--yes"]);
+    assert_eq!(code, 0, "auto has no time limit to be given: {err}");
+}
+
+#[tokio::test]
+async fn a_workflow_that_is_held_back_is_listed_and_shown() {
+    let store = known().await;
+    let (code, out, err) = twin(&store, &["show", "onboarding"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("onboarding is not paused"), "{out}");
+    let (code, _, err) = twin(&store, &["pause", "onboarding", "--reason", "maintenance", "--yes"]);
+    assert_eq!(code, 0, "{err}");
+    let (_, out, _) = twin(&store, &["list"]);
+    let row = out.lines().find(|line| line.starts_with("onboarding  ")).unwrap_or_else(|| panic!("{out}"));
+    assert!(row.contains(" paused "), "{row}");
+    let (code, out, err) = twin(&store, &["show", "onboarding"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("onboarding is paused by ana until") && out.contains(": maintenance"), "{out}");
+    let (_, out, _) = twin(&store, &["show", "onboarding", "--json"]);
+    assert_eq!(json(&out)["decision"]["reason"], "maintenance");
 }
 
 /// Two workers of the whole program, on the database of `store`.

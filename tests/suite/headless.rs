@@ -180,8 +180,12 @@ async fn a_refused_action_exits_with_1_and_says_why() {
 async fn a_filter_that_cannot_be_read_is_said_exactly() {
     let (_store, url) = fresh().await;
     let (code, _, err) = run(&["onboardings", "list", "colour:red", "--database-url", &url]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 2);
     assert!(err.contains("no field \"colour\""), "{err}");
+    let (code, _, err) = run(&["onboardings", "list", "status:open", "--database-url", &url]);
+    assert_eq!(code, 2);
+    assert!(err.contains("no status \"open\": onboardings are in_progress,"), "{err}");
+    assert!(!err.contains("letters"), "{err}");
 }
 
 #[tokio::test]
@@ -227,7 +231,7 @@ async fn a_target_that_does_not_answer_is_a_reason_in_words() {
     let (code, out, err) = run(&[
         "status",
         "--window",
-        "1s",
+        "4s",
         "--metrics",
         "dead=http://127.0.0.1:1/metrics",
         "--database-url",
@@ -466,4 +470,65 @@ async fn faults_are_injected_only_where_the_databases_name_says_that_it_is_for_t
         err.contains("no such fault \"explode\": fail, delay:TIME, timeout, repeat, crash, stop or panic"),
         "{err}"
     );
+    for (fault, said) in [
+        ("FOO.after=crash", "no state \"FOO\": use RECEIVED, VALIDATING,"),
+        ("record:FOO.after=crash", "no state \"FOO\": use RECEIVED, VALIDATING,"),
+        ("claim.before=delay:-2s", "delay: is followed by \"-2s\", which is no time such as 500ms or 2s"),
+    ] {
+        let (code, _, err) = worker(fault);
+        assert_eq!(code, 2, "{fault}: {err}");
+        assert!(err.contains(said), "{fault}: {err}");
+    }
+    for fault in ["record.after=crash", "ROLLING_BACK.before=stop"] {
+        let (code, _, err) = run(&["demo", "--fault", fault]);
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains("would take the dashboard with it: give it to a worker of its own"), "{err}");
+    }
+}
+
+#[test]
+fn who_acts_and_why_can_be_read_in_the_audit() {
+    let long = "x".repeat(1_001);
+    for (args, said) in [
+        (&["status", "--operator", ""][..], "not blanks"),
+        (&["status", "--operator", " "], "not blanks"),
+        (&["status", "--operator", &long], "at most 200 characters"),
+        (&["status", "--operator", "a\u{7}b"], "without control characters"),
+        (&["worker", "--name", ""], "not blanks"),
+        (&["letters", "discard", "x", "--reason", &long], "it has 1001 characters: at most 1,000"),
+    ] {
+        let (code, _, err) = run(args);
+        assert_eq!(code, 2, "{args:?}: {err}");
+        assert!(err.contains(said), "{args:?}: {err}");
+    }
+    let blank = redrive(&["status"]).env("REDRIVE_OPERATOR", " ").output().expect("it runs");
+    assert_eq!(blank.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&blank.stderr).contains("not blanks"), "{blank:?}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_wrong_usage_and_says_what_can() {
+    for (args, said) in [
+        (&["demo", "--database-url", "sqlite:x.db"][..], "the demo brings a database of its own"),
+        (&["--database-url", "sqlite:x.db", "demo"], "the demo brings a database of its own"),
+        (&["status", "--context", "staging"], "none was given: name it with --config PATH"),
+        (&["status", "--window", "3s"], "3s: at least 4s is expected"),
+        (&["status", "--window", "soon"], "\"soon\" is not a duration such as 30s or 1h"),
+    ] {
+        let (code, _, err) = run(args);
+        assert_eq!(code, 2, "{args:?}: {err}");
+        assert!(err.contains(said), "{args:?}: {err}");
+    }
+    let (code, _, err) = run(&["status", "--database-url", "/srv/x.db"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("for the file, write sqlite:/srv/x.db"), "{err}");
+}
+
+#[tokio::test]
+async fn a_target_without_a_scheme_is_asked_by_http() {
+    let (_store, url) = fresh().await;
+    let args = ["status", "--window", "4s", "--metrics", "127.0.0.1:1/metrics", "--database-url", &url];
+    let (code, out, err) = run(&args);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("target 127.0.0.1:1:"), "{out}");
 }

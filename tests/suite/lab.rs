@@ -57,7 +57,7 @@ fn names_that_are_not_known_are_answered_with_those_that_are() {
     assert!(!err.contains('\u{1b}'), "{err:?}");
     let (code, _, err) = run(&["lab"]);
     assert_eq!(code, 2);
-    assert!(err.contains("SCENARIO"), "{err}");
+    assert!(err.contains("SCENARIO") && err.contains("--list"), "{err}");
 }
 
 #[test]

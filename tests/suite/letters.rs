@@ -37,10 +37,16 @@ async fn a_replay_is_listed_shown_stopped_and_leaves_its_letters_open() {
         letters.push(store.failed(&format!("repo-{n}")).await.1);
     }
     let ids: Vec<&str> = letters.iter().map(String::as_str).collect();
-    let (code, _, err) =
-        twin(&store, &[&["letters", "replay", "--yes", "--stop-above", "1.5"], &ids[..]].concat());
-    assert_eq!(code, 1);
-    assert!(err.contains("between 0 and 1"), "{err}");
+    for (flag, value, said) in [
+        ("--stop-above", "1.5", "between 0 and 1"),
+        ("--stop-above", "-0.5", "between 0 and 1"),
+        ("--per-second", "NaN", "above 0 and at most 10,000"),
+        ("--per-second", "-1", "above 0 and at most 10,000"),
+    ] {
+        let (code, _, err) = twin(&store, &[&["letters", "replay", "--yes", flag, value], &ids[..]].concat());
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains(said), "{err}");
+    }
     let (code, _, err) = twin(&store, &[&["letters", "replay", "--yes"], &ids[..]].concat());
     assert_eq!(code, 0, "{err}");
     let (_, out, err) = twin(&store, &["replays", "list", "--json"]);
@@ -53,7 +59,9 @@ async fn a_replay_is_listed_shown_stopped_and_leaves_its_letters_open() {
     let (code, out, err) = twin(&store, &["replays", "stop", &id, "--yes"]);
     assert_eq!((code, out.trim()), (0, "stop: applied to 1 of 1"), "{err}");
     let (_, out, _) = twin(&store, &["replays", "list"]);
-    assert!(out.contains("stopped: by ana"), "{out}");
+    assert!(out.contains("stopped: by ana") && out.contains("OPEN AGAIN"), "{out}");
+    let (_, out, _) = twin(&store, &["replays", "show", &id, "--json"]);
+    assert_eq!((&json(&out)["skipped"], &json(&out)["open_again"]), (&json!(0), &json!(3)), "{out}");
     let (code, _, err) = twin(&store, &["replays", "stop", &id, "--yes"]);
     assert_eq!(code, 1, "{err}");
     let (_, out, _) = twin(&store, &["letters", "list", "--json"]);

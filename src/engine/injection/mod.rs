@@ -57,6 +57,21 @@ pub struct Injection {
     times: u32,
 }
 
+impl Injection {
+    /// The state it is about, if it is about one only.
+    pub fn state(&self) -> Option<&str> {
+        match VERBS.contains(&self.place.as_str()) {
+            true => self.state.as_deref(),
+            false => Some(&self.place),
+        }
+    }
+
+    /// Whether the whole process ends or stands still by it.
+    pub fn ends_the_process(&self) -> bool {
+        matches!(self.what, What::Crash | What::Stop)
+    }
+}
+
 /// When, as seen from the place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {

@@ -1,6 +1,6 @@
 //! `PLACE.MOMENT=WHAT[@FIRST][*TIMES]`: an injection as people write it.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use super::{Injection, Moment, VERBS, What};
 
@@ -19,6 +19,9 @@ pub enum BadInjection {
     /// No such fault.
     #[error("no such fault {0:?}: fail, delay:TIME, timeout, repeat, crash, stop or panic")]
     What(String),
+    /// Not a time.
+    #[error("delay: is followed by {0:?}, which is no time such as 500ms or 2s, of at most 1h")]
+    Delay(String),
     /// It makes no sense there.
     #[error("{what} makes no sense at {moment}: {why}")]
     Never {
@@ -32,6 +35,34 @@ pub enum BadInjection {
     /// Not a number of times.
     #[error("{0:?} is not a number of times from 1 to 1,000,000")]
     Times(String),
+}
+
+impl fmt::Display for Injection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.as_ref().map(|state| format!(":{state}")).unwrap_or_default();
+        let moment = match self.moment {
+            Moment::Before => "before",
+            Moment::After => "after",
+            Moment::Commit => "commit",
+        };
+        let what = match self.what {
+            What::Fail => "fail".to_owned(),
+            What::Delay(delay) => format!("delay:{}", humantime::format_duration(delay)),
+            What::Timeout => "timeout".to_owned(),
+            What::Repeat => "repeat".to_owned(),
+            What::Crash => "crash".to_owned(),
+            What::Stop => "stop".to_owned(),
+            What::Panic => "panic".to_owned(),
+        };
+        write!(f, "{}{state}.{moment}={what}", self.place)?;
+        if self.from != 1 {
+            write!(f, "@{}", self.from)?;
+        }
+        if self.times != u32::MAX {
+            write!(f, "*{}", self.times)?;
+        }
+        Ok(())
+    }
 }
 
 impl FromStr for Injection {
@@ -55,6 +86,7 @@ impl FromStr for Injection {
         let never = |why| BadInjection::Never { what: what.to_owned(), moment: moment.to_owned(), why };
         let fault = match (what, what.strip_prefix("delay:").map(humantime::parse_duration)) {
             (_, Some(Ok(delay))) if delay <= Duration::from_secs(3_600) => What::Delay(delay),
+            (_, Some(_)) => return Err(BadInjection::Delay(what["delay:".len()..].to_owned())),
             ("fail", _) => What::Fail,
             ("timeout", _) => What::Timeout,
             ("repeat", _) => What::Repeat,
@@ -123,6 +155,10 @@ mod tests {
         assert_eq!((crash.what, crash.from, crash.times), (What::Crash, 1, u32::MAX));
         assert_eq!(read("claim.before=delay:1s 500ms").what, What::Delay(Duration::from_millis(1_500)));
         assert_eq!(read("record.commit=crash").moment, Moment::Commit);
+        for text in ["record:NOTIFYING.after=fail@2*3", "REGISTERING.before=delay:2s", "record.commit=crash"]
+        {
+            assert_eq!(read(text).to_string(), text);
+        }
     }
 
     #[test]
@@ -136,7 +172,10 @@ mod tests {
         assert!(wrong("REGISTERING:X.after=crash").starts_with("no such place \"REGISTERING:X\""));
         assert!(wrong("record.later=crash").starts_with("no such moment \"later\""));
         assert!(wrong("record.after=explode").starts_with("no such fault \"explode\""));
-        assert!(wrong("record.after=delay:9h").starts_with("no such fault \"delay:9h\""));
+        for time in ["-2s", "9h", ""] {
+            let said = wrong(&format!("record.after=delay:{time}"));
+            assert!(said.starts_with(&format!("delay: is followed by {time:?}, which is no time")), "{said}");
+        }
         assert!(wrong("REGISTERING.before=timeout").contains("say after"));
         assert!(wrong("record.after=timeout").contains("say fail"));
         assert!(wrong("REGISTERING.commit=crash").contains("only a verb of the store"));

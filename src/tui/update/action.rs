@@ -64,7 +64,7 @@ pub(super) fn replay(model: &mut Model) -> Vec<Effect> {
         }
         _ => Err("there is nothing to replay here"),
     };
-    open(model, ActionKind::Replay, found, false)
+    open(model, ActionKind::Replay, found)
 }
 
 /// `U`.
@@ -97,7 +97,7 @@ pub(super) fn resume(model: &mut Model) -> Vec<Effect> {
             None => Err("no onboarding stands behind this"),
         },
     };
-    open(model, ActionKind::Resume, found, false)
+    open(model, ActionKind::Resume, found)
 }
 
 /// The onboardings behind marked rows, each once.
@@ -114,12 +114,8 @@ fn behind(mut ids: Vec<OnboardingId>, rows: &str) -> Result<(Wish, String), &'st
 
 /// `B`: always one, the one under the cursor.
 pub(super) fn roll_back(model: &mut Model) -> Vec<Effect> {
-    let mut irreversible = false;
     let found = match onboarding_here(model) {
         Some((id, seen)) => {
-            // Undoing what works, or what was not recorded by us, cannot be taken back.
-            irreversible = row_here(model, &id)
-                .is_some_and(|row| row.status == Status::Completed || row.phase.is_none());
             let marked = model.list().marks.len();
             let alone = if marked > 1 {
                 "this onboarding only: roll-backs go one at a time"
@@ -130,7 +126,7 @@ pub(super) fn roll_back(model: &mut Model) -> Vec<Effect> {
         }
         None => Err("no onboarding stands behind this"),
     };
-    open(model, ActionKind::RollBack, found, irreversible)
+    open(model, ActionKind::RollBack, found)
 }
 
 /// `L`.
@@ -155,7 +151,7 @@ pub(super) fn release(model: &mut Model) -> Vec<Effect> {
             }
         }
     };
-    open(model, ActionKind::Release, found, false)
+    open(model, ActionKind::Release, found)
 }
 
 /// `D`: letters are set aside; those that are already are opened again.
@@ -182,8 +178,8 @@ pub(super) fn discard(model: &mut Model) -> Vec<Effect> {
         }),
     };
     match found {
-        Ok((kind, found)) => open(model, kind, Ok(found), false),
-        Err(why) => open(model, ActionKind::Discard, Err(why), false),
+        Ok((kind, found)) => open(model, kind, Ok(found)),
+        Err(why) => open(model, ActionKind::Discard, Err(why)),
     }
 }
 
@@ -202,7 +198,7 @@ pub(super) fn stop(model: &mut Model) -> Vec<Effect> {
         }
         None => Err("no replay is running"),
     };
-    open_at(model, ActionKind::Stop, found, false, false)
+    open_at(model, ActionKind::Stop, found, false)
 }
 
 /// `O`: one circuit, the one under the cursor. What is proposed first is what its row is not.
@@ -214,7 +210,7 @@ pub(super) fn force(model: &mut Model) -> Vec<Effect> {
         }
         None => Err("there is no circuit"),
     };
-    open(model, ActionKind::Force, found, false)
+    open(model, ActionKind::Force, found)
 }
 
 /// `P`: the operation of the row, or everything that goes forward; what is paused goes on.
@@ -238,7 +234,7 @@ pub(super) fn pause(model: &mut Model) -> Vec<Effect> {
         None => Err("there is no operation"),
     };
     // All onboardings are meant, whatever row is under the cursor and even if there is none.
-    open_at(model, kind, found, false, model.place() == Place::Circuits)
+    open_at(model, kind, found, model.place() == Place::Circuits)
 }
 
 fn circuit_here(model: &Model) -> Option<&CircuitRow> {
@@ -250,21 +246,15 @@ fn operation(row: &CircuitRow) -> Target<OperationName> {
     Target { id: row.operation.as_str().into(), seen: Some(row.version) }
 }
 
-fn open(
-    model: &mut Model,
-    kind: ActionKind,
-    found: Result<(Wish, String), &str>,
-    irreversible: bool,
-) -> Vec<Effect> {
+fn open(model: &mut Model, kind: ActionKind, found: Result<(Wish, String), &str>) -> Vec<Effect> {
     let of_a_row = model.pages.is_empty() && model.place() != Place::Pulse;
-    open_at(model, kind, found, irreversible, of_a_row)
+    open_at(model, kind, found, of_a_row)
 }
 
 fn open_at(
     model: &mut Model,
     kind: ActionKind,
     found: Result<(Wish, String), &str>,
-    irreversible: bool,
     of_a_row: bool,
 ) -> Vec<Effect> {
     if let Some(why) = model.stale() {
@@ -284,7 +274,7 @@ fn open_at(
         }
         Ok((wish, scope)) => {
             let ticket = model.ticket();
-            model.dialog = Some(Dialog::new(ticket, kind, wish.clone(), scope, irreversible));
+            model.dialog = Some(Dialog::new(ticket, kind, wish.clone(), scope));
             vec![Effect::Preview(ticket, wish)]
         }
     }
@@ -371,14 +361,6 @@ fn chosen_onboardings(model: &Model) -> Vec<&OnboardingRow> {
         false => list.marks.contains_key(row.id.as_str()),
     };
     onboardings(model).iter().filter(chosen).collect()
-}
-
-fn row_here<'a>(model: &'a Model, id: &OnboardingId) -> Option<&'a OnboardingRow> {
-    match model.page() {
-        Some(Page::Onboarding(page)) => Some(&page.row),
-        Some(Page::Key(page)) => page.onboarding.as_ref(),
-        _ => onboardings(model).iter().find(|row| row.id == *id),
-    }
 }
 
 /// The name of what `id` stands for, safe to show.

@@ -1,14 +1,11 @@
 //! The command line: words for what keys do, completed by Tab. Only what exists can be typed.
 
-use crate::{
-    engine::filter::Filter,
-    tui::{
-        Exit,
-        keys::{Action, Kind, TABLE},
-        model::{Entry, Model, View},
-        msg::Effect,
-        theme::{Look, Palette},
-    },
+use crate::tui::{
+    Exit,
+    keys::{Action, Kind, TABLE},
+    model::{Entry, Model, View},
+    msg::Effect,
+    theme::{Look, Palette},
 };
 
 /// What a word asks for.
@@ -109,14 +106,10 @@ fn with_argument(model: &mut Model, typed: &str) -> Result<Vec<Effect>, String> 
             crate::domain::text::SafeText::new(first).as_str()
         )),
         (["filter"], argument) => {
-            let filter = Filter::parse(argument).map_err(|why| why.to_string())?;
+            let filter = model.parse_filter(argument).map_err(|why| why.to_string())?;
             super::begin_filter(model);
-            let list = model.list_mut();
-            list.filter = filter;
-            list.typed = argument.to_owned();
-            list.limit = 0;
-            list.range = None;
             model.entry = Entry::None;
+            super::entry::set_filter(model, argument.to_owned(), filter);
             Ok(Vec::new())
         }
         ([only], _) => {

@@ -51,6 +51,8 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
         (Key::Tab, _) => turn(dialog, 1),
         (Key::BackTab, _) => turn(dialog, dialog.order().len() - 1),
         (Key::Enter, Focus::Cancel) => return close(model),
+        // What was typed is confirmed enough: the last field leads to the button that acts.
+        (Key::Enter, Focus::Reason) if dialog.to_type().is_some() => dialog.focus = Focus::Confirm,
         (Key::Enter, Focus::Typed | Focus::Reason | Focus::Limit) => turn(dialog, 1),
         (Key::Enter, Focus::Confirm) => return confirm(model),
         (key, Focus::Reason) => edit(&mut dialog.reason, key),
@@ -102,6 +104,7 @@ fn scroll(dialog: &mut Dialog, size: (u16, u16), by: isize) {
 
 fn close(model: &mut Model) -> Vec<Effect> {
     let closed = model.dialog.take();
+    model.unseen = true;
     if let Some(Dialog { stage: Stage::Lost(submission, _), ticket, .. }) = closed {
         model.pending.retain(|_, pending| pending.ticket != ticket);
         let action = super::action::shown(submission.action.as_str());
@@ -164,6 +167,7 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
 fn send(model: &mut Model, submission: Submission) -> Vec<Effect> {
     let ticket = model.ticket();
     let Some(mut dialog) = model.dialog.take() else { return Vec::new() };
+    model.unseen = true;
     let ids = match (&submission.command, dialog.plan()) {
         // Left-out rows stay as they are.
         (_, Some(_)) => dialog.runs(),

@@ -6,12 +6,12 @@ use crate::{
     engine::filter::Filter,
     tui::{
         dialog::Focus,
-        model::{Entry, Model, Place},
+        model::{Entry, Model, Place, View, told_by_groups},
         msg::{Effect, Key},
     },
 };
 
-use super::command_line;
+use super::{command_line, navigate};
 
 /// The longest text a field takes.
 const MAX_CHARS: usize = 1_000;
@@ -19,8 +19,27 @@ const MAX_CHARS: usize = 1_000;
 /// `/`.
 pub(super) fn begin_filter(model: &mut Model) {
     if model.list_place() != Place::Pulse && model.list_place() != Place::Circuits {
-        model.entry = Entry::Filter(Input::new(model.list().typed.clone()), None);
+        let typed = &model.list().typed;
+        model.entry = match typed.is_empty() {
+            true => Entry::Filter(Input::default(), None),
+            false => Entry::Present(Input::new(typed.clone())),
+        };
     }
+}
+
+/// Leaves in what was typed. What groups of letters cannot tell is asked of the letters, one by one; leaving such a
+/// filter leads back to the groups.
+pub(super) fn set_filter(model: &mut Model, typed: String, filter: Filter) {
+    let ungroups = model.list_place() == Place::Groups && !told_by_groups(&filter);
+    if ungroups {
+        navigate::regroup(model);
+    }
+    let list = model.list_mut();
+    list.filter = filter;
+    list.typed = typed;
+    list.limit = 0;
+    list.range = None;
+    list.from = ungroups.then_some(View::Letters);
 }
 
 /// `:`.
@@ -30,21 +49,33 @@ pub(super) fn begin_command(model: &mut Model) {
 
 /// A key while something is typed.
 pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
+    if let Entry::Present(input) = &mut model.entry {
+        let input = match key {
+            Key::Esc | Key::Enter => {
+                model.entry = Entry::None;
+                return Vec::new();
+            }
+            Key::Char(_) | Key::Backspace | Key::Delete => Input::default(),
+            _ => std::mem::take(input),
+        };
+        model.entry = Entry::Filter(input, None);
+    }
     match (&mut model.entry, key) {
         (_, Key::Esc) => model.entry = Entry::None,
-        (Entry::Filter(input, error), Key::Enter) => match Filter::parse(input.value()) {
-            Err(why) => *error = Some(why.to_string()),
-            Ok(filter) => {
-                let typed = input.value().trim().to_owned();
-                model.entry = Entry::None;
-                let list = model.list_mut();
-                list.filter = filter;
-                list.typed = typed;
-                list.limit = 0;
-                list.range = None;
-                list.from = None;
+        (Entry::Filter(input, _), Key::Enter) => {
+            let typed = input.value().trim().to_owned();
+            match model.parse_filter(&typed) {
+                Err(why) => {
+                    if let Entry::Filter(_, error) = &mut model.entry {
+                        *error = Some(why.to_string());
+                    }
+                }
+                Ok(filter) => {
+                    model.entry = Entry::None;
+                    set_filter(model, typed, filter);
+                }
             }
-        },
+        }
         (Entry::Filter(input, error), key) => {
             edit(input, key);
             // Half a word is no mistake yet: complain while typing only about what more typing cannot mend.
@@ -80,17 +111,20 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
             *error = None;
             edit(input, key);
         }
-        (Entry::None, _) => {}
+        (Entry::None | Entry::Present(_), _) => {}
     }
     Vec::new()
 }
 
 /// Pasted text goes where text is being typed, in one line, and nowhere else.
 pub(super) fn paste(model: &mut Model, text: &str) {
+    if matches!(model.entry, Entry::Present(_)) {
+        model.entry = Entry::Filter(Input::default(), None);
+    }
     let input = match (&mut model.entry, model.dialog.as_mut()) {
         (Entry::Filter(input, _) | Entry::Command(input, _), _) => input,
-        (Entry::None, Some(dialog)) if dialog.focus == Focus::Reason => &mut dialog.reason,
-        (Entry::None, Some(dialog)) if dialog.focus == Focus::Limit => &mut dialog.limit,
+        (_, Some(dialog)) if dialog.focus == Focus::Reason => &mut dialog.reason,
+        (_, Some(dialog)) if dialog.focus == Focus::Limit => &mut dialog.limit,
         _ => return,
     };
     for c in text.trim().chars().take(MAX_CHARS) {

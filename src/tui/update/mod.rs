@@ -30,6 +30,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Msg::Drawn => {
+            model.unseen = false;
+            Vec::new()
+        }
         Msg::Resize(columns, rows) => {
             model.size = (columns, rows);
             Vec::new()
@@ -50,7 +54,14 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Panicked(place) => {
-            model.say(Tone::Bad, format!("a task of this program failed at {place}: the screen goes on without it; please report it"));
+            // One that was asked for is no bug.
+            let what = match place.contains("engine/injection") {
+                true => "a panic was injected, as asked: the screen goes on".to_owned(),
+                false => format!(
+                    "a task of this program failed at {place}: the screen goes on without it; please report it"
+                ),
+            };
+            model.say(Tone::Bad, what);
             Vec::new()
         }
     };
@@ -68,6 +79,9 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
         Key::Ctrl('c') => return vec![Effect::Quit(Exit::Asked)],
         Key::Ctrl('z') => return vec![Effect::Suspend],
         _ => {}
+    }
+    if model.unseen {
+        return Vec::new();
     }
     model.toast = None;
     // What cannot be seen cannot be meant.

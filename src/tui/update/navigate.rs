@@ -162,7 +162,7 @@ pub(super) fn back(model: &mut Model) {
         list.filter = Filter::default();
         list.typed.clear();
         if let Some(view) = list.from.take() {
-            model.view = view;
+            show(model, view);
         }
         return;
     }

@@ -26,12 +26,17 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) -> bool {
         }
         Entry::Filter(input, error) => {
             let help = "Enter applies · Esc leaves · field:value !not \"quotes\"";
-            field(model, screen, area, ("/", input), error.as_deref(), help);
+            field(model, screen, area, ("/", input, Style::new()), error.as_deref(), help);
+            true
+        }
+        Entry::Present(input) => {
+            let help = "typing replaces it · Backspace clears · ← → edit · Esc leaves";
+            field(model, screen, area, ("/", input, model.look.chosen()), None, help);
             true
         }
         Entry::Command(input, error) => {
             let found = completions(input.value()).join("  ");
-            field(model, screen, area, (":", input), error.as_deref(), &found);
+            field(model, screen, area, (":", input, Style::new()), error.as_deref(), &found);
             true
         }
     }
@@ -61,11 +66,11 @@ fn field(
     model: &Model,
     screen: &mut Frame<'_>,
     area: Rect,
-    typed: (&str, &Input),
+    typed: (&str, &Input, Style),
     error: Option<&str>,
     help: &str,
 ) {
-    let (sign, input) = typed;
+    let (sign, input, style_typed) = typed;
     // A reminder may be cut, a mistake or a choice may not.
     let whole = error.is_some() || sign == ":";
     let columns = usize::from(area.width);
@@ -88,7 +93,8 @@ fn field(
     };
     let line = Line::from(vec![
         Span::styled(format!(" {sign}"), model.look.accent()),
-        Span::raw(format!("{shown:12}")),
+        Span::styled(shown.clone(), style_typed),
+        Span::raw(" ".repeat(12_usize.saturating_sub(width(&shown)))),
         Span::raw("   "),
         said,
     ]);

@@ -164,6 +164,9 @@ fn replay(model: &Model, row: &ReplayRow) -> Line<'static> {
     if row.skipped > 0 {
         count(row.skipped, "left out, ", look.dim());
     }
+    if row.open_again > 0 {
+        count(row.open_again, "open again, ", look.warn());
+    }
     count(row.waiting, "waiting", look.busy());
     let (standing, style) = stands(row, look);
     line.spans.push(Span::styled(format!("  {standing}"), style));

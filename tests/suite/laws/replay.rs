@@ -173,7 +173,7 @@ async fn it_stops_when_its_first_letter_fails_again_and_the_rest_is_open(store: 
     assert_eq!(pace(&store).await, 0);
     let row = row(&store).await;
     assert_eq!(row.stopped.as_ref().map(|why| why.as_str()), Some("the first letter failed again"));
-    assert_eq!((row.failed_again, row.new_errors, row.skipped, row.waiting), (1, 0, 2, 0));
+    assert_eq!((row.failed_again, row.new_errors, row.open_again, row.waiting), (1, 0, 2, 0));
     let page = letter(&store, &failed[1].1).await;
     assert_eq!((page.row.status.as_str(), page.row.replays), ("open", 0), "it was not replayed");
     assert_eq!(
@@ -204,7 +204,7 @@ async fn it_stops_when_too_many_fail_again(store: TestStore) {
     let row = row(&store).await;
     let why = "3 of 11 failed again, more than 20 %";
     assert_eq!(row.stopped.as_ref().map(|why| why.as_str()), Some(why));
-    assert_eq!((row.succeeded, row.failed_again, row.new_errors, row.skipped), (8, 3, 3, 9));
+    assert_eq!((row.succeeded, row.failed_again, row.new_errors, row.open_again), (8, 3, 3, 9));
     assert!(row.ended_at.is_some());
 }
 
@@ -248,7 +248,7 @@ async fn an_operator_stops_it_and_what_has_begun_goes_on(store: TestStore) {
     assert_eq!(row(&store).await.waiting, 1);
     all_end(&store, true).await;
     let row = row(&store).await;
-    assert_eq!((row.succeeded, row.skipped, row.ended_at.is_some()), (1, 2, true));
+    assert_eq!((row.succeeded, row.skipped, row.open_again, row.ended_at.is_some()), (1, 0, 2, true));
     match store.submit(stop()).await {
         Err(refusal) => assert!(refusal.to_string().contains("already stopped: by ana"), "{refusal}"),
         Ok(receipt) => panic!("it was stopped: {receipt:?}"),

@@ -193,6 +193,15 @@ fn a_url_that_cannot_be_asked_is_refused_without_repeating_it() {
         let words = refusal.to_string();
         assert!(words.contains("http://host:port/metrics") && !words.contains("hunter2"), "{words}");
     }
-    let confused = Target::parse("localhost:9090/metrics").unwrap_err().to_string();
-    assert!(confused.contains("http://host:port/metrics"), "{confused}");
+}
+
+#[test]
+fn a_host_and_a_port_alone_mean_http() {
+    for (text, url) in [
+        ("localhost:9090/metrics", "http://localhost:9090/metrics"),
+        ("crm=10.0.0.8:9102", "http://10.0.0.8:9102/metrics"),
+        ("[::1]:9102", "http://[::1]:9102/metrics"),
+    ] {
+        assert_eq!(Target::parse(text).expect(text).shown(), url);
+    }
 }

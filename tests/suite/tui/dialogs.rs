@@ -1,6 +1,12 @@
 //! Where keys go while a dialog is open: Tab follows the eye, the cursor follows Tab, and nothing leaks.
 
-use redrive::engine::command::Elsewhere;
+use redrive::{
+    engine::command::Elsewhere,
+    tui::{
+        model::View,
+        msg::{Key, Msg},
+    },
+};
 
 use super::{
     plans,
@@ -55,7 +61,7 @@ fn enter_in_a_field_goes_on_to_the_next_control_and_the_dialog_says_so() {
     preview(&mut story, plans::replay(412, 41));
     story.press("Tab Tab '371'").see("Enter next · Esc leaves").press("Enter 'GitHub_is_back' Enter");
     assert_eq!(story.asked(), [], "a field never acts");
-    story.press("Tab Enter");
+    story.press("Enter");
     assert_eq!(submitted(&mut story).1.reason.as_deref(), Some("GitHub is back"));
 }
 
@@ -65,4 +71,21 @@ fn a_preview_of_which_nothing_would_run_announces_nothing() {
     story.press("4 R");
     preview(&mut story, plans::replay(5, 5));
     story.see("5 selected: 0 will run").see("nothing would run").not_see("what will run:");
+}
+
+#[test]
+fn keys_typed_behind_a_dialog_that_closed_reach_nothing_until_the_screen_shows_it() {
+    let mut story = storm();
+    story.press("2 U");
+    preview(&mut story, plans::resume("on-0000", Elsewhere::Leave, None));
+    story.press("'yUjq5'");
+    submitted(&mut story);
+    assert!(story.model.dialog.is_none() && story.model.view == View::Onboardings);
+    assert_eq!(story.model.list().index, 0);
+    story.press("j");
+    assert_eq!(story.model.list().index, 1);
+
+    story.press("U").asked();
+    story.tell(Msg::Key(Key::Esc)).tell(Msg::Key(Key::Char('q')));
+    assert_eq!(story.asked(), [], "it was meant for the dialog");
 }

@@ -37,6 +37,7 @@ pub(crate) fn replay(count: usize, left_out: usize) -> Previewed {
             warnings: vec![SafeText::new(
                 "circuit github.create_hook is OPEN: what needs it will wait until it closes",
             )],
+            irreversible: None,
         },
     }
 }
@@ -59,6 +60,7 @@ pub(crate) fn resume(id: &str, elsewhere: Elsewhere, left_out: Option<LeftOut>) 
             lines: vec![PlanLine { id: id.to_owned(), label: SafeText::new("acme/payments"), left_out }],
             undo: Vec::new(),
             warnings: Vec::new(),
+            irreversible: None,
         },
     }
 }
@@ -98,8 +100,16 @@ pub(crate) fn roll_back(id: &str) -> Previewed {
             warnings: vec![SafeText::new(
                 "leased by worker-a until 14:02:53 UTC: it obeys at its next boundary",
             )],
+            irreversible: None,
         },
     }
+}
+
+/// The same of one that completed.
+pub(crate) fn undo_completed(id: &str) -> Previewed {
+    let mut previewed = roll_back(id);
+    previewed.plan.irreversible = Some(SafeText::new("it completed: this undoes a working onboarding"));
+    previewed
 }
 
 /// A release of these keys.
@@ -121,6 +131,7 @@ pub(crate) fn release(keys: Vec<(&str, Option<LeftOut>)>) -> Previewed {
             warnings: vec![SafeText::new(
                 "the next request under a released key runs the work again, whatever its holder has done by then",
             )],
+            irreversible: None,
         },
     }
 }
@@ -138,6 +149,7 @@ pub(crate) fn discard(letters: &[&str]) -> Previewed {
             lines: letters.iter().map(line).collect(),
             undo: Vec::new(),
             warnings: Vec::new(),
+            irreversible: None,
         },
         command,
     }
@@ -156,6 +168,7 @@ pub(crate) fn stop(id: &str) -> Previewed {
             }],
             undo: Vec::new(),
             warnings: vec![SafeText::new("what it has begun goes on")],
+            irreversible: None,
         },
         command: Command::Stop { replay: Target { id: id.into(), seen: Some(15) } },
     }
@@ -191,6 +204,7 @@ fn steer(operation: &str, command: Command, left_out: Option<LeftOut>) -> Previe
                 SafeText::new("no call is made: what needs one is parked and spends no attempt"),
                 SafeText::new("38 onboardings wait for it already"),
             ],
+            irreversible: None,
         },
         command,
     }

@@ -2,7 +2,7 @@
 
 use redrive::{
     domain::letter::LetterStatus,
-    engine::{command::Command, reader::ReplayRow},
+    engine::{command::Command, filter::Filter, reader::ReplayRow},
     tui::msg::{Effect, Msg, Wish},
 };
 
@@ -24,6 +24,7 @@ fn running(world: &mut World) {
         failed_again: 3,
         new_errors: 0,
         skipped: 0,
+        open_again: 0,
         dispatched: 20,
         waiting: 356,
         refail_limit: 0.2,
@@ -48,6 +49,7 @@ fn a_running_replay_says_what_its_letters_came_to() {
     let held = "waits for github.create_hook";
     told(&mut story, |row| row.held_by = Some("github.create_hook".into()), held);
     told(&mut story, |row| row.stopped = Some("by ben".into()), "stopped: by ben");
+    told(&mut story, |row| row.open_again = 351, "2 left out, 351 open again, 356 waiting stopped: by ben");
     told(&mut story, |row| row.new_errors = 2, "3 failed again, 2 of them with a new error");
 }
 
@@ -111,4 +113,23 @@ fn the_same_key_opens_again_what_was_set_aside() {
     let asked = story.asked();
     let [.., Effect::Preview(_, Wish::Discard(letters))] = asked.as_slice() else { panic!("{asked:?}") };
     assert_eq!(letters.len(), 1);
+}
+
+#[test]
+fn a_filter_that_groups_cannot_tell_shows_the_letters_one_by_one_and_leads_back() {
+    for filter in ["/ 'status:discarded' Enter", ": 'filter_status:discarded' Enter"] {
+        let mut story = storm();
+        story.press("4").world_with(|world| {
+            world.letters.truncate(2);
+            world.letters.iter_mut().for_each(|letter| letter.status = LetterStatus::Discarded);
+        });
+        story.press(filter).see("filter status:discarded").not_see("dead letters by error");
+        assert_eq!(story.snapshot().query.filter, Filter::parse("status:discarded").unwrap());
+        story.press("D");
+        let asked = story.asked();
+        let [.., Effect::Preview(_, Wish::Restore(letters))] = asked.as_slice() else { panic!("{asked:?}") };
+        assert_eq!(letters.len(), 1);
+        story.press("Esc Esc").see("dead letters by error").not_see("filter status:discarded");
+    }
+    storm().press("4 / 'error:503' Enter").see("dead letters by error").see("filter error:503");
 }

@@ -299,9 +299,9 @@ fn more_than_twenty_are_confirmed_by_typing_how_many() {
         .see("circuit github.create_hook is OPEN");
     story.press("y Tab Enter").see("not yet: 371 has to be typed");
     assert_eq!(story.asked(), []);
-    story.press("'37' Enter Enter Tab Enter").see("not yet: 371 has to be typed");
+    story.press("'37' Enter Enter Enter").see("not yet: 371 has to be typed");
     assert_eq!(story.asked(), []);
-    story.press("'1' Enter Enter Tab Enter");
+    story.press("'1' Enter Enter Enter");
     let (ticket, _) = submitted(&mut story);
     let previewed = plans::replay(412, 41);
     story.tell(Msg::Done { ticket, result: Ok(plans::receipt(&previewed, 1)) });
@@ -310,13 +310,18 @@ fn more_than_twenty_are_confirmed_by_typing_how_many() {
 
 #[test]
 fn undoing_what_works_is_confirmed_by_typing_too() {
-    let mut story = storm();
-    story.press("2 j j j j j j j B");
-    preview(&mut story, plans::roll_back("on-0007"));
-    story.press("y");
-    assert_eq!(story.asked(), []);
-    story.press("Tab Tab '1' Enter Enter Tab Enter");
-    assert_eq!(submitted(&mut story).1.command.kind(), ActionKind::RollBack);
+    // Whatever the screen knows of the row: from a letter or a key it knows nothing.
+    for keys in ["2 j j j j j j j B", "2 j j j j j j j Enter B", "3 B", "4 z B", "4 z Enter B"] {
+        let mut story = storm();
+        story.press(keys);
+        preview(&mut story, plans::undo_completed("on-0007"));
+        story
+            .see("! it completed: this undoes a working onboarding, which cannot be taken back: type 1")
+            .press("y");
+        assert_eq!(story.asked(), [], "{keys}");
+        story.press("Tab Tab '1' Enter Enter Enter");
+        assert_eq!(submitted(&mut story).1.command.kind(), ActionKind::RollBack, "{keys}");
+    }
 }
 
 #[test]
@@ -352,7 +357,7 @@ fn what_others_began_is_taken_over_only_by_typing_the_words() {
     story.tell(Msg::Preview { ticket, result: Ok(plans::resume("on-0004", Elsewhere::TakeOver, None)) });
     story.press("y Tab Enter").see("not yet: take over has to be typed");
     assert_eq!(story.asked(), []);
-    story.press("'Take_over' Enter Enter Tab Enter");
+    story.press("'Take_over' Enter Enter Enter");
     let command = submitted(&mut story).1.command;
     assert!(matches!(command, Command::Resume { elsewhere: Elsewhere::TakeOver, .. }));
 }
@@ -584,6 +589,8 @@ fn quitting_and_suspending_work_from_everywhere() {
 #[test]
 fn a_task_that_panics_is_told_and_the_screen_stays() {
     let mut story = storm();
+    let injected = Msg::Panicked("src/engine/injection/mod.rs:1:2".to_owned());
+    story.tell(injected).see("a panic was injected, as asked").not_see("please report it");
     story.tell(Msg::Panicked("src/x.rs:1:2".to_owned())).see("a task of this program failed at src/x.rs:1:2");
 }
 

@@ -66,7 +66,7 @@ impl Story {
         self
     }
 
-    /// Keys, separated by spaces: `j Enter Ctrl+d Space`; a quoted word is typed letter by letter.
+    /// Keys, separated by spaces: `j Enter Ctrl+d Space`; a quoted word is typed letter by letter, in one burst.
     pub(crate) fn press(&mut self, keys: &str) -> &mut Self {
         for word in keys.split_whitespace() {
             let quoted = word
@@ -77,6 +77,8 @@ impl Story {
                 Some(typed) => typed.chars().map(|c| Key::Char(if c == '_' { ' ' } else { c })).collect(),
                 None => vec![key(word)],
             };
+            // A quoted word comes in one burst, the others as a person types: between them the screen is drawn.
+            self.tell(Msg::Drawn);
             for key in typed {
                 self.tell(Msg::Key(key));
             }

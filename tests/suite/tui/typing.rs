@@ -2,7 +2,10 @@
 
 use redrive::{
     engine::filter::Filter,
-    tui::model::{Entry, View},
+    tui::{
+        model::{Entry, View},
+        msg::Msg,
+    },
 };
 
 use super::{story::Story, worlds};
@@ -77,9 +80,25 @@ fn a_status_that_no_row_can_have_is_refused_with_those_there_are() {
     story
         .press("2 / 'status:faild' Enter")
         .see("no status \"faild\"")
+        .see("onboardings are in_progress")
         .see("rolled_back")
-        .see("keys started, completed, failed, freed")
-        .see("roll_back");
+        .not_see("discarded");
     assert!(story.model.query().filter.is_empty(), "nothing was applied");
     story.press("Backspace Backspace 'led' Enter").see("filter status:failed");
+}
+
+#[test]
+fn a_filter_begins_with_the_one_there_is_and_typing_replaces_it() {
+    let filtered = || {
+        let mut story = storm();
+        story.press("2 / 'status:failed' Enter").see("filter status:failed");
+        story
+    };
+    filtered().press("/").see("/status:failed typing replaces it").press("Enter").see("filter status:failed");
+    filtered().press("/ Esc").see("filter status:failed");
+    filtered().press("/ 'tenant:acme' Enter").see("filter tenant:acme").not_see("status:failed");
+    filtered().press("/ Backspace Enter").not_see("filter status:failed");
+    filtered().press("/ Right '_tenant:acme' Enter").see("filter status:failed tenant:acme");
+    let mut story = filtered();
+    story.press("/").tell(Msg::Paste("tenant:globex".to_owned())).press("Enter").see("filter tenant:globex");
 }

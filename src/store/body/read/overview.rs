@@ -124,7 +124,9 @@ pub(super) async fn replays(conn: &mut Conn) -> Result<Vec<ReplayRow>, sqlx::Err
         ($where:literal) => {
             concat!(
                 "SELECT r.id, r.operator, r.created_at, r.per_second, r.refail_limit, r.total, r.dispatched, r.succeeded, \
-                 r.failed_again, r.new_errors, r.skipped, r.held_by, r.stopped_at, r.stopped_why, r.ended_at, r.version, a.reason \
+                 r.failed_again, r.new_errors, r.skipped, r.held_by, r.stopped_at, r.stopped_why, r.ended_at, r.version, a.reason, \
+                 CASE WHEN r.stopped_at IS NULL THEN 0 ELSE (SELECT count(*) FROM replay_items i WHERE i.replay_id = r.id \
+                 AND i.outcome = 'skipped' AND i.dispatched_at IS NULL AND i.ended_at = r.stopped_at) END AS open_again \
                  FROM replays r LEFT JOIN operator_actions a ON a.id = r.action_id WHERE ",
                 $where,
                 " ORDER BY r.created_at DESC, r.id DESC LIMIT 20"
@@ -136,7 +138,8 @@ pub(super) async fn replays(conn: &mut Conn) -> Result<Vec<ReplayRow>, sqlx::Err
     rows.truncate(20);
     let replay = |row: &Row| -> Result<ReplayRow, sqlx::Error> {
         let (total, succeeded) = (row.int("total")?, row.int("succeeded")?);
-        let (failed_again, skipped) = (row.int("failed_again")?, row.int("skipped")?);
+        let (failed_again, all_skipped) = (row.int("failed_again")?, row.int("skipped")?);
+        let open_again = row.int("open_again")?;
         Ok(ReplayRow {
             id: row.id("id")?,
             operator: row.safe("operator")?,
@@ -146,9 +149,10 @@ pub(super) async fn replays(conn: &mut Conn) -> Result<Vec<ReplayRow>, sqlx::Err
             succeeded,
             failed_again,
             new_errors: row.int("new_errors")?,
-            skipped,
+            skipped: all_skipped - open_again,
+            open_again,
             dispatched: row.int("dispatched")?,
-            waiting: (total - succeeded - failed_again - skipped).max(0),
+            waiting: (total - succeeded - failed_again - all_skipped).max(0),
             refail_limit: row.float("refail_limit")?.unwrap_or(1.0),
             held_by: row.opt_safe("held_by")?,
             stopped: match row.opt_time("stopped_at")? {
