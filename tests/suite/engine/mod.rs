@@ -21,6 +21,7 @@ macro_rules! stories {
 }
 
 mod commits;
+mod file;
 mod noop;
 mod poison;
 mod script;
@@ -29,4 +30,4 @@ mod troubles;
 mod undoing;
 mod workflows;
 
-pub(crate) use troubles::read_only;
+pub(crate) use file::read_only;

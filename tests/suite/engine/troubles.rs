@@ -1,4 +1,4 @@
-//! The database's own troubles: each is named in words, and once it is over every onboarding completes, with each of
+//! The database's own troubles (those of a file are in `file`): each is named in words, and once it is over every onboarding completes, with each of
 //! its states recorded once. Calls may happen again; that is what is promised.
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use redrive::{
     domain::{fault::FaultClass, id::OnboardingId, onboarding::Phase},
     engine::{
-        command::{Command, Refusal},
+        command::Command,
         store::StoreError,
         workflow::{OnExhaustion, StepPolicy},
     },
@@ -16,7 +16,7 @@ use redrive::{
     },
     store::OpenOptions,
 };
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::script::{Script, Turn, World};
 use crate::support::{
@@ -75,7 +75,7 @@ async fn arm(url: &str, when: When, trouble: &str, times: usize) {
     try_sql(url, &sql).await.expect("it is armed");
 }
 
-async fn trigger(world: &World, many: usize, name: &str) -> Vec<OnboardingId> {
+pub(super) async fn trigger(world: &World, many: usize, name: &str) -> Vec<OnboardingId> {
     let mut ids = Vec::new();
     for n in 0..many {
         ids.push(world.trigger_of(&format!("{name}-{n}")).await);
@@ -84,7 +84,7 @@ async fn trigger(world: &World, many: usize, name: &str) -> Vec<OnboardingId> {
 }
 
 /// Every one completed, with each state recorded once, whatever was tried in between.
-async fn recorded_once(world: &World, url: &str, ids: &[OnboardingId], name: &str) {
+pub(super) async fn recorded_once(world: &World, url: &str, ids: &[OnboardingId], name: &str) {
     for id in ids {
         world.until(id, Phase::Completed).await;
         let of = |what: &str, table: &str, and: &str| {
@@ -218,81 +218,6 @@ async fn where_all_connections_are_in_use_it_is_said_so_and_the_work_waits() {
     assert!(told.iter().all(|told| told.contains(all_in_use) || told.contains(locked)), "{told:#?}");
     stranger.close().await.expect("the stranger leaves");
     recorded_once(&world, url, &ids, "all in use").await;
-}
-
-/// Another process has the file's lock for `long`, while four steps end that `patience` cannot record.
-async fn a_locked_file_is_waited_for(patience: Duration, long: Duration) {
-    let store = TestStore::sqlite().await;
-    let options = OpenOptions { lock_timeout: patience, connect_timeout: patience, ..OpenOptions::default() };
-    let script = Script::new().then("REGISTERING", vec![Turn::Hold; 4]);
-    let world = World::open_with(&store.url, options, script).await;
-    let ids = trigger(&world, 4, "waits").await;
-    let _hand = world.hire("one");
-    world.until_run("REGISTERING", 4).await;
-    let mut stranger = SqliteConnection::connect(&store.url).await.expect("it connects");
-    sqlx::raw_sql("PRAGMA busy_timeout = 10000; BEGIN IMMEDIATE")
-        .execute(&mut stranger)
-        .await
-        .expect("it locks");
-    let locked = redrive::clock::instant();
-    world.script.go_on_by(4);
-    while redrive::clock::instant() - locked < long {
-        let command = Command::Trigger { request: request("another") };
-        let Err(Refusal::Store(error)) = world.engine.submit(&submission(command)).await else {
-            panic!("the file is locked")
-        };
-        let says =
-            ["the action: database is locked", "waiting for a connection: no connection came free in time"]
-                .map(|why| format!("the database was too busy for {why}; nothing was changed, try again"));
-        assert!(says.contains(&error.to_string()), "{error}");
-    }
-    stranger.close().await.expect("the stranger leaves");
-    recorded_once(&world, &store.url, &ids, "locked").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_another_process_has_locked_for_longer_than_a_lease_is_waited_for() {
-    a_locked_file_is_waited_for(Duration::from_millis(50), Duration::from_secs(3)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "long: another process has the file locked for 30 s"]
-async fn a_file_that_another_process_has_locked_for_half_a_minute_is_waited_for() {
-    let as_ever = OpenOptions::default().lock_timeout;
-    a_locked_file_is_waited_for(as_ever, Duration::from_secs(30)).await;
-}
-
-/// A read-only file keeps its steps until somebody may write: whoever comes then completes them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_takes_no_writes_is_named_and_its_work_is_done_once_it_does() {
-    let store = TestStore::sqlite().await;
-    let path = store.url.strip_prefix("sqlite:").expect("a file").to_owned();
-    let world = World::open(&store.url, Script::new()).await;
-    let ids = trigger(&world, 4, "waits").await;
-    drop(world);
-    let url = store.url.clone();
-    store.sql("PRAGMA wal_checkpoint(TRUNCATE)").await;
-    read_only(&path, true);
-    let world = World::open(&url, Script::new()).await;
-    let hand = world.hire("one");
-    let command = Command::Trigger { request: request("another") };
-    let refused = world.engine.submit(&submission(command)).await.expect_err("it is read-only");
-    assert_eq!(refused.to_string(), "the database is read-only: nothing was changed");
-    hand.stop().await;
-    assert_eq!(world.script.log(), [""; 0], "nothing was begun that could not be recorded");
-    drop(world);
-    read_only(&path, false);
-    let world = World::open(&url, Script::new()).await;
-    let _hand = world.hire("two");
-    recorded_once(&world, &url, &ids, "read-only").await;
-}
-
-/// Whatever user this runs as: a file of a later format is only read.
-pub(crate) fn read_only(path: &str, is: bool) {
-    use std::os::unix::fs::FileExt as _;
-    const WRITE_VERSION: u64 = 18;
-    let file = std::fs::OpenOptions::new().write(true).open(path).expect("the file is there");
-    file.write_all_at(&[if is { 3 } else { 2 }], WRITE_VERSION).expect("it is written");
 }
 
 async fn a_record_that_the_database_refuses_is_a_failed_attempt_in_words_and_is_made_once_it_does_not(
