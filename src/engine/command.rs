@@ -325,6 +325,12 @@ pub enum LeftOut {
         /// The worker that holds it, if one does.
         owner: Option<WorkerId>,
     },
+    /// It failed so lately that a trigger waits.
+    #[error("failed lately: try again at {} UTC", .until.format("%Y-%m-%d %H:%M:%S"))]
+    CoolingDown {
+        /// Until when, by the database's clock.
+        until: DateTime<Utc>,
+    },
     /// A roll-back began: never forward again.
     #[error("its roll-back has begun: it cannot go forward again")]
     RollingBack,
