@@ -331,6 +331,12 @@ pub enum LeftOut {
         /// The last action on it, if an operator's.
         last: Option<LastAction>,
     },
+    /// It failed so lately that a trigger waits.
+    #[error("failed lately: try again at {} UTC", .until.format("%Y-%m-%d %H:%M:%S"))]
+    CoolingDown {
+        /// Until when, by the database's clock.
+        until: DateTime<Utc>,
+    },
     /// A roll-back began: never forward again.
     #[error("its roll-back has begun already")]
     RollingBack,

@@ -149,8 +149,10 @@ pub struct OperationStanding {
 /// Everything a command's targets look like at one instant.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Standing {
-    /// The onboardings it names, missing ones left out.
+    /// The onboardings it names, missing ones left out; of a trigger, the one that stands for its request.
     pub onboardings: Vec<OnboardingStanding>,
+    /// Until when a trigger of it waits, where it failed lately.
+    pub cools_until: Option<DateTime<Utc>>,
     /// The letters it names, missing ones left out.
     pub letters: Vec<LetterStanding>,
     /// The keys it names, missing ones left out.
@@ -512,11 +514,11 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
     match command {
         Command::Trigger { request } => {
             let label = SafeText::new(&format!("{} {}", request.tenant_id, request.repo_url));
-            plan.lines.push(PlanLine { id: request.fingerprint(), label, left_out: None });
+            plan.lines.push(triggered(request.fingerprint(), label, standing));
         }
         Command::Begin { workflow, request, .. } => {
             let label = SafeText::new(&format!("{workflow} {} {}", request.tenant_id, request.subject()));
-            plan.lines.push(PlanLine { id: request.fingerprint_in(workflow), label, left_out: None });
+            plan.lines.push(triggered(request.fingerprint_in(workflow), label, standing));
         }
         Command::Resume { onboardings, elsewhere } => {
             for target in onboardings {
@@ -610,6 +612,37 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
         }
     }
     plan
+}
+
+/// A trigger of what nothing stands for yet, or of what is found.
+fn triggered(request: String, label: SafeText, standing: &Standing) -> PlanLine {
+    match standing.onboardings.first() {
+        None => PlanLine { id: request, label, left_out: None },
+        Some(found) => PlanLine {
+            id: found.id.0.clone(),
+            label: goes_on(found),
+            left_out: judge_trigger(found, standing.cools_until).err(),
+        },
+    }
+}
+
+/// Would a trigger set this onboarding going again?
+///
+/// # Errors
+/// Why not, as its answer would say.
+pub fn judge_trigger(
+    standing: &OnboardingStanding,
+    cools_until: Option<DateTime<Utc>>,
+) -> Result<(), LeftOut> {
+    let going_back = matches!(standing.phase, Some(Phase::RollingBack | Phase::Stuck))
+        || standing.state.as_ref().is_some_and(|state| state.as_str() == State::RollingBack.as_str());
+    match (standing.status, cools_until) {
+        _ if going_back => Err(LeftOut::RollingBack),
+        (Status::Completed, _) => Err(LeftOut::AlreadyCompleted),
+        (Status::Failed, Some(until)) => Err(LeftOut::CoolingDown { until }),
+        (Status::Failed, None) => Ok(()),
+        _ => Err(LeftOut::InProgress { owner: standing.leased.as_ref().map(|(owner, _)| owner.clone()) }),
+    }
 }
 
 /// What people call it, and where it would go on.
@@ -818,6 +851,29 @@ mod tests {
         ));
         assert_eq!(judge_resume(&theirs, None, Elsewhere::TakeOver), Ok(()));
         assert!(judge_roll_back(&theirs, None, Elsewhere::Leave).is_err());
+    }
+
+    #[test]
+    fn a_triggers_preview_says_what_it_would_be_answered() {
+        let request = crate::domain::onboarding::Request {
+            tenant_id: "acme".to_owned(),
+            repo_url: "https://github.com/acme/payments".to_owned(),
+            workspace_id: None,
+        };
+        let said = |found: Option<Phase>, cools_until| {
+            let onboardings = found.map(|phase| onboarding("on-1", phase)).into_iter().collect();
+            let standing = Standing { onboardings, cools_until, ..Standing::default() };
+            draw(&Command::Trigger { request: request.clone() }, &standing).summary()
+        };
+        let until = DateTime::from_timestamp(1_795_000_000, 0);
+        assert_eq!(said(None, None), "1 selected: 1 will run");
+        assert_eq!(said(Some(Phase::Failed), None), "1 selected: 1 will run");
+        assert!(
+            said(Some(Phase::Failed), until).contains("0 will run, 1 failed lately: try again at 2026-11-18")
+        );
+        assert_eq!(said(Some(Phase::Completed), None), "1 selected: 0 will run, 1 already completed");
+        assert_eq!(said(Some(Phase::Parked), None), "1 selected: 0 will run, 1 already in progress");
+        assert!(said(Some(Phase::Stuck), None).contains("its roll-back has begun"));
     }
 
     #[test]

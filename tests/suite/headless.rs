@@ -114,25 +114,22 @@ async fn a_malformed_trigger_is_told_what_was_expected() {
 #[tokio::test]
 async fn triggering_twice_gives_the_same_onboarding() {
     let (_store, url) = fresh().await;
+    let args = ["onboardings", "trigger", "--database-url", &url, "--tenant", "acme"];
+    let args = [&args[..], &["--repo-url", "https://github.com/acme/payments"]].concat();
     let trigger = || {
-        let (code, out, err) = run(&[
-            "onboardings",
-            "trigger",
-            "--json",
-            "--database-url",
-            &url,
-            "--tenant",
-            "acme",
-            "--repo-url",
-            "https://github.com/acme/payments",
-        ]);
+        let (code, out, err) = run(&[&args[..], &["--json"]].concat());
         assert_eq!(code, 0, "{err}");
         json(&out)["triggered"].clone()
     };
+    let dry_run = || run(&[&args[..], &["--dry-run"]].concat()).1;
+    assert!(dry_run().contains("1 will run"), "{}", dry_run());
     let (first, second) = (trigger(), trigger());
     assert_eq!(first["status"], "started");
     assert_eq!(second["status"], "in_progress");
     assert_eq!(first["onboardingId"], second["onboardingId"]);
+    let said = dry_run();
+    let id = first["onboardingId"].as_str().unwrap_or_default();
+    assert!(said.contains("0 will run, 1 already in progress") && said.contains(id), "{said}");
 }
 
 #[tokio::test]

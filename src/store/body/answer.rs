@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sqlx::query;
 
 use super::{
+    Conn,
     act::{Acted, of_onboarding},
     letter, onboarding,
     onboarding::Onboarding,
@@ -62,7 +63,7 @@ impl Begin {
 pub(super) async fn trigger(tx: &mut Tx, what: &Begin, action: &str) -> Result<Acted, Fail> {
     // The unique index settles the race of two first triggers: who loses finds the winner's row.
     loop {
-        if let Some(found) = newest(tx, what).await? {
+        if let Some(found) = newest(tx.conn(), what).await? {
             let work = onboarding::lock_work(tx.conn(), &found).await?;
             let Some(onboarding) = onboarding::lock_history(tx.conn(), &found).await? else { continue };
             // It was rolled back between the two looks: then it stands for nothing any more.
@@ -79,7 +80,7 @@ pub(super) async fn trigger(tx: &mut Tx, what: &Begin, action: &str) -> Result<A
 
 /// The row that stands for the request, or the newest that failed. A fingerprint alone is not enough: `:` can occur
 /// in the parts.
-async fn newest(tx: &mut Tx, what: &Begin) -> Result<Option<String>, sqlx::Error> {
+pub(super) async fn newest(conn: &mut Conn, what: &Begin) -> Result<Option<String>, sqlx::Error> {
     let select = "SELECT id FROM onboarding_history WHERE fingerprint = $1 AND tenant_id = $2 AND repo_url = $3 \
         AND coalesce(workspace_id, '') = $4 AND status <> 'failed_cleaned_up' \
         ORDER BY CASE WHEN status = 'failed' THEN 1 ELSE 0 END, created_at DESC, id DESC LIMIT 1";
@@ -89,7 +90,7 @@ async fn newest(tx: &mut Tx, what: &Begin) -> Result<Option<String>, sqlx::Error
         .bind(&request.tenant_id)
         .bind(&request.repo_url)
         .bind(request.workspace_id.as_deref().unwrap_or_default())
-        .fetch_optional(tx.conn())
+        .fetch_optional(conn)
         .await?;
     row.map(|row| row.text("id")).transpose()
 }

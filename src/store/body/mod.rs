@@ -395,7 +395,7 @@ impl Reader for Handle {
     async fn standing(&self, command: &Command) -> Result<Standing, StoreError> {
         let looked = async {
             let (mut tx, now) = self.look().await?;
-            standing::of_command(&mut tx, now, command, self.rules.per_second).await
+            standing::of_command(&mut tx, now, command, &self.rules).await
         };
         looked.await.map_err(|error| explain(&error, "reading the preview", &self.label))
     }

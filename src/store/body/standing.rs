@@ -6,10 +6,12 @@ use sqlx::query;
 
 use super::{
     Conn,
+    answer::{self, Begin},
     key::lease_of,
     onboarding::{Onboarding, Work, peek, superseded_by},
     row::{Columns, Row},
     steering,
+    tx::Rules,
 };
 use crate::{
     domain::{attempt::CompensationStatus, key::KeyLife, letter::LetterStatus, text::SafeText},
@@ -46,12 +48,20 @@ pub(super) async fn of_command(
     conn: &mut Conn,
     now: Time,
     command: &Command,
-    per_second: f64,
+    rules: &Rules,
 ) -> Result<Standing, sqlx::Error> {
     let open = open_circuits(conn, now).await?;
     let mut standing = Standing { open_circuits: open.iter().cloned().collect(), ..Standing::default() };
     let onboardings = match command {
-        Command::Trigger { .. } | Command::Begin { .. } => Vec::new(),
+        Command::Trigger { request } => {
+            standing_for(conn, now, &Begin::pipeline(request), rules, &open, &mut standing).await?;
+            Vec::new()
+        }
+        Command::Begin { workflow, version, state, request, input } => {
+            let begin = Begin::new(workflow, *version, state.clone(), request, input.clone());
+            standing_for(conn, now, &begin, rules, &open, &mut standing).await?;
+            Vec::new()
+        }
         Command::Resume { onboardings, .. } => onboardings.iter().collect(),
         Command::RollBack { onboarding, .. } => vec![onboarding],
         Command::Release { keys } => {
@@ -77,7 +87,7 @@ pub(super) async fn of_command(
         | Command::Pause { operation: target, .. }
         | Command::Unpause { operation: target } => {
             let operation = clean(target.id.as_str());
-            standing.operation = Some(steering::standing(conn, now, &operation, per_second).await?);
+            standing.operation = Some(steering::standing(conn, now, &operation, rules.per_second).await?);
             Vec::new()
         }
         Command::Replay { letters, .. } => {
@@ -93,6 +103,23 @@ pub(super) async fn of_command(
         }
     }
     Ok(standing)
+}
+
+/// The onboarding that a trigger would find, if one stands for its request.
+async fn standing_for(
+    conn: &mut Conn,
+    now: Time,
+    begin: &Begin,
+    rules: &Rules,
+    open: &BTreeSet<String>,
+    standing: &mut Standing,
+) -> Result<(), sqlx::Error> {
+    let Some(id) = answer::newest(conn, begin).await? else { return Ok(()) };
+    let Some((onboarding, work)) = peek(conn, &id).await? else { return Ok(()) };
+    let cools = onboarding.failed_at.map(|failed| failed.plus(rules.cool_down)).filter(|until| *until > now);
+    standing.cools_until = cools.map(|until| until.0);
+    standing.onboardings.push(of_onboarding(conn, now, onboarding, work.as_ref(), open).await?);
+    Ok(())
 }
 
 /// One onboarding, from what was read of it.
