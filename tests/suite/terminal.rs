@@ -61,7 +61,7 @@ pub(crate) fn confirm(terminal: &mut Terminal, key: &str) {
 #[track_caller]
 pub(crate) fn filter(terminal: &mut Terminal, filter: &str) {
     terminal.press("/");
-    terminal.wait_for("Enter applies", LIMIT);
+    terminal.wait_for("Esc leaves", LIMIT);
     terminal.press("Ctrl+U");
     terminal.type_text(filter);
     terminal.press("Enter");

@@ -94,7 +94,7 @@ fn what_is_not_there_is_named_with_what_to_look_at() {
     );
     let refused = std::net::TcpStream::connect("127.0.0.1:1").expect_err("nobody listens there");
     let server = format!(
-        "cannot reach the database postgres://ana:***@127.0.0.1:1/x: {refused}; check that it runs and that the URL is right"
+        "cannot reach the database 127.0.0.1:1/x (postgres, ana:***): {refused}; check that it runs and that the URL is right"
     );
     for command in [READS[0], READS[1], WRITES] {
         says(&format!("sqlite:{}", path.display()), command, &file);
