@@ -43,7 +43,8 @@
 //! For keys of your own: [`engine::idempotency`], and [`domain::key`] for what may follow what. For a workflow of your
 //! own: `examples/order_saga.rs` and [`engine::workflow`]. For the whole:
 //! [`engine::command`], [`engine::store`], [`engine::policies`], [`domain::onboarding`], `tui::keys`, `tui::update`: with these the rest
-//! is detail. What the engine promises is said once, in the README.
+//! is detail. What the engine promises is said once, in the README; how it is broken on purpose, in [`engine::injection`]
+//! and `tests/suite/crash`.
 //!
 //! ## Glossary
 //! The word on the screen = the column = the type = the metric.
