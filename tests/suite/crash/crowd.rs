@@ -8,8 +8,10 @@ use redrive::{clock, demo::upstreams::ledger::Applied, domain::id::OnboardingId}
 use super::world::{On, Victim, World};
 use crate::support::{postgres::Server, stores::TestStore, wait::eventually};
 
-/// The longest a crowd may take.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// The longest a crowd of `count` may take.
+fn patience(count: usize) -> Duration {
+    Duration::from_secs(180 + count as u64)
+}
 
 /// Everything that is not as it has to be once all have ended.
 async fn complaints(world: &World, count: usize) -> Vec<String> {
@@ -84,7 +86,7 @@ async fn killed_at_random(on: On, workers: usize, count: usize) {
     };
     let mut crowd: Vec<Victim> = (0..workers).map(|_| start()).collect();
     let (mut kills, mut seen) = (0, 0);
-    eventually("all have ended", PATIENCE, async || {
+    eventually("all have ended", patience(count), async || {
         let done = ended(&world).await;
         // A kill for every eighth that is done: as often as there is progress, however fast this machine is.
         if done > seen + count / 8 && done < count {
@@ -108,7 +110,7 @@ async fn the_server_restarts(count: usize) {
     trigger(&world, count).await;
     let _workers = ["one", "two"].map(|name| world.victim(name, &world.store.url, "3s", &[]));
     let (mut restarts, mut seen) = (0, 0);
-    eventually("all have ended", PATIENCE, async || {
+    eventually("all have ended", patience(count), async || {
         let done = ended(&world).await;
         if done >= seen + count / 6 && done < count {
             seen = done;
