@@ -233,7 +233,7 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
             if let (Some(found), 1..) = (found, plan.will_run()) {
                 let (begun, left) = (found.dispatched, found.total - found.dispatched);
                 plan.warnings.push(SafeText::new(&format!(
-                    "{begun} of its letters were begun and go on, {left} are open again"
+                    "what was begun goes on: {begun}; what is open again: {left}"
                 )));
             }
         }

@@ -237,7 +237,7 @@ async fn an_operator_stops_it_and_what_has_begun_goes_on(store: TestStore) {
     let standing = store.opened.reader.standing(&stop()).await.expect("it looks");
     let plan = plan::draw(&stop(), &standing);
     assert_eq!((plan.will_run(), plan.lines[0].label.as_str()), (1, "replay of 3 by ana"));
-    assert_eq!(plan.warnings[0].as_str(), "1 of its letters were begun and go on, 2 are open again");
+    assert_eq!(plan.warnings[0].as_str(), "what was begun goes on: 1; what is open again: 2");
     let stopped = store.submit(stop()).await.expect("it stops");
     assert_eq!((stopped.kind.as_str(), stopped.applied()), ("stop", 1));
     let audit = "SELECT a.kind || ' ' || t.target_kind FROM operator_actions a JOIN operator_action_targets t ON t.action_id = a.id \
