@@ -181,6 +181,9 @@ fn stands(row: &ReplayRow, look: Look) -> (String, Style) {
         (None, _) if row.ended_at.is_some() => ("ended".to_owned(), look.dim()),
         (None, Some(operation)) => (format!("waits for {operation}"), look.warn()),
         (None, None) if row.dispatched >= row.total => ("all are on their way".to_owned(), look.dim()),
+        (None, None) if tried == 1 && row.succeeded == 0 => {
+            ("the first is on its way".to_owned(), look.dim())
+        }
         (None, None) if tried <= 1 => ("one goes first".to_owned(), look.dim()),
         (None, None) if tried <= 11 => ("ten go next".to_owned(), look.dim()),
         (None, None) => (format!("{}/s: K stops it", rate(row.per_second)), look.dim()),

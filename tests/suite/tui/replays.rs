@@ -44,7 +44,12 @@ fn a_running_replay_says_what_its_letters_came_to() {
     let told = |story: &mut Story, change: fn(&mut ReplayRow), said: &str| {
         story.world_with(|world| change(&mut world.board.as_mut().unwrap().replays[0])).see(said);
     };
-    told(&mut story, |row| row.dispatched = 1, "one goes first");
+    told(&mut story, |row| (row.dispatched, row.succeeded, row.failed_again) = (0, 0, 0), "one goes first");
+    told(&mut story, |row| row.dispatched = 1, "the first is on its way");
+    story.world_with(|world| {
+        let row = &mut world.board.as_mut().unwrap().replays[0];
+        (row.succeeded, row.failed_again) = (12, 3);
+    });
     told(&mut story, |row| (row.dispatched, row.skipped) = (11, 2), "2 left out, 356 waiting ten go next");
     let held = "waits for github.create_hook";
     told(&mut story, |row| row.held_by = Some("github.create_hook".into()), held);
