@@ -16,15 +16,18 @@ use super::{
     keys,
     process::Process,
     prometheus::{Instances, Prometheus},
+    root,
     scrape::{self, ScrapeResult, Scraped, Target},
     sentence,
-    signals::{OperationSignal, Signals, TargetStatus, Verdict, VerdictKind},
+    signals::{CircuitSignal, OperationSignal, Signals, TargetStatus, Verdict, VerdictKind},
+    source::{Owner, Presets},
     verdict::Rules,
 };
 
 /// Everything the metrics have said so far.
 pub struct Collector {
     rules: Rules,
+    presets: Presets,
     interval: Duration,
     begun: Instant,
     now: (Instant, DateTime<Utc>),
@@ -36,17 +39,6 @@ pub struct Collector {
     anchors: BTreeMap<String, Anchor>,
     processes: BTreeMap<String, Process>,
     bench: Bench,
-}
-
-/// How one process sees one of its circuits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CircuitSeen {
-    /// The process.
-    pub process: String,
-    /// The circuit: an operation.
-    pub circuit: String,
-    /// One of the words of `redrive_circuit_state`.
-    pub state: String,
 }
 
 /// One moment on our monotonic clock and on a server's wall clock.
@@ -71,6 +63,7 @@ impl Collector {
         Self {
             bench: Bench::new(rules.clone(), at, interval),
             rules,
+            presets: Presets::default(),
             interval,
             begun: at,
             now: (at, wall),
@@ -79,6 +72,13 @@ impl Collector {
             anchors: BTreeMap::new(),
             processes: BTreeMap::new(),
         }
+    }
+
+    /// Reads what targets say by `presets` instead of those that come along.
+    #[must_use]
+    pub fn reading(mut self, presets: Presets) -> Self {
+        self.presets = presets;
+        self
     }
 
     /// Names a target that will be scraped, so that it is listed before it answers.
@@ -114,7 +114,7 @@ impl Collector {
                     status.samples = exposition.samples.len();
                     status.warnings = exposition.unreadable;
                     self.scraped_here.insert(result.address);
-                    if self.take(&key, &result.name, &exposition) {
+                    if self.take(&result.name, &result.url, &exposition) {
                         spoke.insert(key);
                     }
                 }
@@ -148,6 +148,8 @@ impl Collector {
         };
         let proven = if operation.is_some() { callers } else { Vec::new() };
         let live = |process: &Process| !self.bench.is_stale(process, self.now.0);
+        let window = |process: &Process, name: &str| self.bench.window(process, self.now.0, name);
+        let root = operation.and_then(|name| root::root(&self.processes, &self.rules, name, window));
         let column = self.processes.values().filter(|p| live(p)).map(|p| p.interval).max();
         Signals {
             verdict: Verdict {
@@ -159,9 +161,12 @@ impl Collector {
                     .map(|(name, share)| (name.as_str().into(), share))
                     .collect(),
                 since,
+                began: operation.and_then(|name| self.bench.onset(name)),
+                root: root.as_deref().map(Into::into),
                 levers: sentence::levers(kind, &proven, baseline),
             },
             operations: self.rows(),
+            circuits: self.circuits(),
             keys: keys::signals(self.processes.values().map(|process| &process.keys), self.now.0),
             chart: chart::points(&Drawn {
                 now: self.now,
@@ -173,17 +178,22 @@ impl Collector {
         }
     }
 
-    /// The circuits of every process that tells, freshly.
-    pub fn circuits(&self) -> Vec<CircuitSeen> {
-        let mut seen = Vec::new();
-        for process in self.processes.values().filter(|p| !self.bench.is_stale(p, self.now.0)) {
-            seen.extend(process.circuits.iter().map(|(circuit, state)| CircuitSeen {
-                process: process.name.clone(),
-                circuit: circuit.clone(),
-                state: state.clone(),
+    fn circuits(&self) -> Vec<CircuitSignal> {
+        let (now, wall) = self.now;
+        let mut all = Vec::new();
+        for process in self.processes.values().filter(|process| !self.bench.is_stale(process, now)) {
+            let age = chrono::TimeDelta::from_std(now.saturating_duration_since(process.read_at));
+            all.extend(process.circuits.iter().map(|(name, seen)| CircuitSignal {
+                circuit: name.as_str().into(),
+                process: process.name.as_str().into(),
+                state: seen.to_string().as_str().into(),
+                severity: seen.severity(),
+                failure_rate: process.failure_rates.get(name).copied(),
+                ours: process.owner == Some(Owner::Ours),
+                read_at: age.map_or(wall, |age| wall - age),
             }));
         }
-        seen
+        all
     }
 
     fn target(&mut self, name: &str, url: &str) -> &mut TargetStatus {
@@ -194,16 +204,25 @@ impl Collector {
             error: None,
             warnings: 0,
             samples: 0,
+            preset: None,
             took: Duration::ZERO,
         })
     }
 
-    fn take(&mut self, key: &str, name: &str, exposition: &Exposition) -> bool {
-        let (at, _) = self.now;
+    fn take(&mut self, name: &str, url: &str, exposition: &Exposition) -> bool {
+        let (at, wall) = self.now;
         let new = || Process::new(name, self.interval, at);
-        let process = self.processes.entry(key.to_owned()).or_insert_with(new);
+        let process = self.processes.entry(key(name, url)).or_insert_with(new);
         process.interval = self.interval;
-        process.read(at, &exposition.samples)
+        let news = process.read(at, wall, &exposition.samples, &self.presets);
+        let (several, preset) = (process.is_several(), process.preset.as_deref().map(Into::into));
+        let status = self.target(name, url);
+        status.preset = preset;
+        if several {
+            status.error =
+                Some("it is a load balancer, not one process: scrape each process behind it".into());
+        }
+        news
     }
 
     /// Takes what a server scraped, scrape by scrape in the order of time, and judges after each as if it had been
@@ -241,7 +260,9 @@ impl Collector {
             let before = chrono::TimeDelta::from_std(at.saturating_duration_since(then)).unwrap_or_default();
             let mut spoke = BTreeSet::new();
             for (key, scrape) in round {
-                if self.processes.get_mut(&key).is_some_and(|process| process.read(then, scrapes[scrape])) {
+                let read =
+                    |process: &mut Process| process.read(then, wall - before, scrapes[scrape], &self.presets);
+                if self.processes.get_mut(&key).is_some_and(read) {
                     spoke.insert(key);
                 }
             }
@@ -278,13 +299,15 @@ impl Collector {
             let verdict = self.bench.kind_of(&self.processes, self.now.0, operation);
             for process in self.processes.values() {
                 let Some(caller) = self.bench.caller(process, self.now.0, operation) else { continue };
-                let (first_rate, retry_rate) = self.bench.window(process, self.now.0, operation).rates();
+                let window = self.bench.window(process, self.now.0, operation);
+                let per_second = |count: Option<f64>| count.map(|count| window.per_second(count));
                 let stale = self.bench.is_stale(process, self.now.0);
                 rows.push(OperationSignal {
                     operation: operation.into(),
                     caller: caller.name.as_str().into(),
-                    first_rate,
-                    retry_rate,
+                    first_rate: per_second(window.tally.first()),
+                    retry_rate: per_second(window.tally.retries()),
+                    attempt_rate: per_second(window.tally.attempts()),
                     retry_ratio: caller.counts.retry_ratio(),
                     amplification: caller.counts.amplification(),
                     efficacy: caller.counts.efficacy(),

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::arithmetic::Counts;
+use super::{arithmetic::Counts, tally::Tally};
 
 /// What was counted between two scrapes.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Step {
     /// When the later one was; after `from`.
     pub at: Instant,
     /// By operation; one that is missing counted nothing.
-    pub counts: BTreeMap<String, Counts>,
+    pub tallies: BTreeMap<String, Tally>,
     /// Operations of which some series was seen for the first time and taken to have begun at 0.
     pub estimated: BTreeSet<String>,
 }
@@ -31,7 +31,7 @@ impl Step {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Window {
     /// What was counted.
-    pub counts: Counts,
+    pub tally: Tally,
     /// The time the steps cover, without holes.
     pub covered: Duration,
     /// How many scrapes it stands on.
@@ -41,10 +41,15 @@ pub struct Window {
 }
 
 impl Window {
-    /// First tries and retries per second.
-    pub fn rates(&self) -> (f64, f64) {
+    /// What it amounts to.
+    pub fn counts(&self) -> Counts {
+        self.tally.counts()
+    }
+
+    /// `count` per second; 0 of no time.
+    pub fn per_second(&self, count: f64) -> f64 {
         let seconds = self.covered.as_secs_f64();
-        if seconds > 0.0 { (self.counts.first / seconds, self.counts.retries / seconds) } else { (0.0, 0.0) }
+        if seconds > 0.0 { count / seconds } else { 0.0 }
     }
 }
 
@@ -63,7 +68,7 @@ impl History {
     pub fn push(&mut self, step: Step) {
         let newest = step.at;
         for operation in
-            step.counts.keys().filter(|name| !self.operations.contains(*name)).cloned().collect::<Vec<_>>()
+            step.tallies.keys().filter(|name| !self.operations.contains(*name)).cloned().collect::<Vec<_>>()
         {
             self.operations.insert(operation);
         }
@@ -84,8 +89,8 @@ impl History {
             window.samples += if later == Some(step.at) { 1 } else { 2 };
             later = Some(step.from);
             window.covered += step.length();
-            if let Some(counts) = step.counts.get(operation) {
-                window.counts += *counts;
+            if let Some(tally) = step.tallies.get(operation) {
+                window.tally += *tally;
                 window.estimated |= step.estimated.contains(operation);
             }
         }
@@ -96,9 +101,24 @@ impl History {
     pub fn rates_at(&self, instant: Instant) -> Option<(f64, f64)> {
         let index = self.steps.partition_point(|step| step.at < instant);
         let step = self.steps.get(index).filter(|step| step.from < instant)?;
-        let all: Counts = step.counts.values().copied().sum();
+        let all: Counts = step.tallies.values().map(Tally::counts).sum();
         let seconds = step.length().as_secs_f64();
         (seconds > 0.0).then(|| (all.first / seconds, all.retries / seconds))
+    }
+
+    /// Since when, up to its last step, retries were at least `ratio` of the attempts on `operation`. One step below that is
+    /// no end, and neither is one without attempts.
+    pub fn retried_since(&self, operation: &str, ratio: f64) -> Option<Instant> {
+        let (mut since, mut below) = (None, 0);
+        for step in self.steps.iter().rev() {
+            let counts = step.tallies.get(operation).map(Tally::counts).unwrap_or_default();
+            match counts.retry_ratio() {
+                Some(seen) if seen >= ratio => (since, below) = (Some(step.from), 0),
+                _ if below == 0 => below = 1,
+                _ => break,
+            }
+        }
+        since
     }
 
     /// Every operation it ever counted.

@@ -9,11 +9,12 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::{
+    arithmetic::Counts,
     history::Window,
     process::Process,
     sentence::Caller,
     signals::VerdictKind,
-    verdict::{Judge, Rules, severity},
+    verdict::{Evidence, Judge, Rules, severity},
 };
 
 /// Every watched process, by key.
@@ -30,6 +31,7 @@ struct Overall {
 pub(super) struct Bench {
     rules: Rules,
     judges: BTreeMap<String, Judge>,
+    onsets: BTreeMap<String, DateTime<Utc>>,
     overall: Overall,
     /// Before this, silence may be nothing but a beginning.
     settled: Option<Instant>,
@@ -41,6 +43,7 @@ impl Bench {
         Self {
             rules,
             judges: BTreeMap::new(),
+            onsets: BTreeMap::new(),
             overall: Overall { kind: VerdictKind::Unknown, operation: None, since: None },
             settled: begun.checked_add(interval.saturating_mul(rounds)),
         }
@@ -79,7 +82,7 @@ impl Bench {
             Caller {
                 name: process.name.clone(),
                 owner: process.owner,
-                counts: window.counts,
+                counts: window.counts(),
                 estimated: window.estimated,
                 budget: process.budgets.get(operation).copied(),
             }
@@ -91,6 +94,46 @@ impl Bench {
         process.history.window(operation, process.read_at.min(now), self.rules.window_for(process.interval))
     }
 
+    /// What a verdict over `operation` stands on, by fresh data.
+    fn evidence(&self, processes: &Processes, at: Instant, operation: &str) -> Evidence {
+        let mut evidence = Evidence::default();
+        let mut latest = Counts::default();
+        let mut coarse = true;
+        for process in processes.values().filter(|process| !self.is_stale(process, at)) {
+            let window = self.window(process, at, operation);
+            evidence.window += window.counts();
+            evidence.first_rate += window.tally.first().map_or(0.0, |first| window.per_second(first));
+            let last = process.history.window(operation, process.read_at.min(at), Duration::from_nanos(1));
+            latest += last.counts();
+            coarse &= last.samples == 0 || self.rules.is_coarse(process.interval);
+        }
+        evidence.latest = coarse.then_some(latest);
+        evidence
+    }
+
+    /// Keeps when a trouble began from the moment it is noticed until it is over.
+    fn notice_onset(&mut self, processes: &Processes, (at, wall): (Instant, DateTime<Utc>), operation: &str) {
+        let kind = self.judges.get(operation).map_or(VerdictKind::Calm, Judge::kind);
+        if matches!(kind, VerdictKind::Calm | VerdictKind::Unknown) {
+            self.onsets.remove(operation);
+            return;
+        }
+        if self.onsets.contains_key(operation) {
+            return;
+        }
+        let line = self.rules.elevated_ratio.max(self.rules.elevated_times * self.baseline(operation));
+        let fresh = processes.values().filter(|process| !self.is_stale(process, at));
+        let first = fresh.filter_map(|process| process.history.retried_since(operation, line)).min();
+        let before = first.map(|first| at.saturating_duration_since(first)).unwrap_or_default();
+        let before = chrono::TimeDelta::from_std(before).unwrap_or_default();
+        self.onsets.insert(operation.to_owned(), wall - before);
+    }
+
+    /// When the trouble with `operation` began: the first scrape interval of the retries that led to its verdict.
+    pub(super) fn onset(&self, operation: &str) -> Option<DateTime<Utc>> {
+        self.onsets.get(operation).copied()
+    }
+
     /// Evaluates every operation of which one of the processes `spoke` has told something new, then all together.
     pub(super) fn judge(
         &mut self,
@@ -100,15 +143,17 @@ impl Bench {
     ) {
         let operations = self.operations(processes);
         self.judges.retain(|operation, _| operations.contains(operation.as_str()));
+        self.onsets.retain(|operation, _| operations.contains(operation.as_str()));
         for operation in operations {
             let calls = |process: &Process| process.history.operations().contains(operation);
             let news = spoke.iter().filter_map(|key| processes.get(key)).any(calls);
             let fresh = processes.values().filter(|process| !self.is_stale(process, at) && calls(process));
             let samples = fresh.map(|process| self.window(process, at, operation).samples).max();
             if news && samples.is_some_and(|samples| samples >= self.rules.samples) {
-                let counts = self.callers(processes, at, operation).iter().map(|c| c.counts).sum();
+                let evidence = self.evidence(processes, at, operation);
                 let judge = self.judges.entry(operation.to_owned()).or_insert_with(|| Judge::new(wall));
-                judge.evaluate(at, wall, &counts, &self.rules);
+                judge.evaluate(at, wall, &evidence, &self.rules);
+                self.notice_onset(processes, (at, wall), operation);
             }
         }
         self.settle(processes, at, wall);

@@ -22,10 +22,12 @@ mod observer;
 mod process;
 pub mod prometheus;
 pub mod rates;
+mod root;
 pub mod scrape;
 mod sentence;
 pub mod signals;
 pub mod source;
+mod tally;
 pub mod verdict;
 
 use std::time::Duration;

@@ -18,7 +18,7 @@ use super::{
     exposition::{Kind, Labels, Sample},
     keys,
     scrape::{self, BadTarget, ScrapeFault, ScrapeResult, Scraped, TIMEOUT},
-    source,
+    source::Presets,
 };
 use crate::clock;
 
@@ -135,7 +135,11 @@ impl Prometheus {
     }
 
     async fn ask(&self, client: &Client, range: Duration) -> Result<Instances, ScrapeFault> {
-        let metrics = [source::metrics(), keys::METRICS.to_vec()].concat().join("|");
+        let metrics = {
+            let mut names = Presets::default().metrics();
+            names.extend(keys::METRICS.iter().map(|name| (*name).to_owned()));
+            names.into_iter().collect::<Vec<_>>().join("|")
+        };
         let selector = format!("{{__name__=~\"{metrics}\"}}[{}s]", range.as_secs());
         let now = self.query(client, "time()").await?;
         let asked_at = match now {

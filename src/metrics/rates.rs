@@ -5,7 +5,7 @@
 //! - The first sight of a target counts nothing. A series that appears on a target already known counts from 0.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -71,11 +71,23 @@ struct Last {
 pub struct Counters {
     last: HashMap<SeriesKey, Last>,
     round: Option<Instant>,
+    /// Rounds of the last [`Counters::WATCHED`] in which a counter fell although its start time stayed.
+    falls: VecDeque<Instant>,
 }
 
 impl Counters {
     /// How many intervals may pass between two rounds before the time between them is a hole.
     pub const GAP: f64 = 2.5;
+
+    /// For how long falls are remembered.
+    const WATCHED: Duration = Duration::from_secs(120);
+    /// More falls than one a minute: one process does not restart like that and keep its start time.
+    const FALLS: usize = 3;
+
+    /// Whether several processes seem to answer in turns, as behind a load balancer.
+    pub fn are_several(&self) -> bool {
+        self.falls.len() >= Self::FALLS
+    }
 
     /// Whether a round read at `at` would be no later than one it has taken.
     pub fn has_seen(&self, at: Instant) -> bool {
@@ -92,6 +104,12 @@ impl Counters {
             Some(before) => Round::Counted { from: before, increases: self.increases(at, longest, readings) },
         };
         self.round = Some(at);
+        if readings.iter().any(|reading| self.last.get(&reading.key).is_some_and(|last| last.fell(reading))) {
+            self.falls.push_back(at);
+        }
+        while self.falls.front().is_some_and(|fall| at.duration_since(*fall) > Self::WATCHED) {
+            self.falls.pop_front();
+        }
         for reading in readings {
             let last = Last { at, value: reading.value, start: reading.start };
             self.last.insert(reading.key.clone(), last);
@@ -114,8 +132,19 @@ impl Counters {
     }
 }
 
+impl Last {
+    /// Whether its process began anew. Some clients compute the start time afresh for each scrape, a trifle differently.
+    fn restarted(&self, now: &Reading) -> bool {
+        matches!((self.start, now.start), (Some(before), Some(after)) if (before - after).abs() >= 1.0)
+    }
+
+    fn fell(&self, now: &Reading) -> bool {
+        now.value < self.value && !self.restarted(now)
+    }
+}
+
 fn increase(last: &Last, now: &Reading) -> f64 {
-    let restarted = matches!((last.start, now.start), (Some(a), Some(b)) if a != b);
-    let by = if restarted || now.value < last.value { now.value } else { now.value - last.value };
+    let reset = last.restarted(now) || now.value < last.value;
+    let by = if reset { now.value } else { now.value - last.value };
     by.max(0.0)
 }

@@ -73,33 +73,68 @@ pub(super) fn shares(callers: &[Caller], baseline: f64) -> Vec<(String, f64)> {
     shares
 }
 
-/// What would help, safest first, with the load it would leave.
+/// What would help, safest first, with the load it would leave. What a running replay adds, the board tells.
 pub(super) fn levers(kind: VerdictKind, callers: &[Caller], baseline: f64) -> Vec<Lever> {
-    let advised = match kind {
-        VerdictKind::Storm | VerdictKind::Stuck | VerdictKind::Elevated => {
-            shares(callers, baseline).into_iter().find_map(|(name, _)| {
-                let worst = callers.iter().find(|caller| caller.name == name)?;
-                (worst.owner != Some(Owner::Ours)).then(|| capped(worst, callers))
-            })
+    let mut levers = Vec::new();
+    let shares = shares(callers, baseline);
+    let is_ours = |name: &str| callers.iter().any(|c| c.name == name && c.owner == Some(Owner::Ours));
+    match kind {
+        VerdictKind::Calm | VerdictKind::Unknown => {}
+        VerdictKind::Recovering => levers.push(ours('R', "replay letters a few at a time")),
+        VerdictKind::Elevated | VerdictKind::Storm | VerdictKind::Stuck => {
+            let part: f64 = shares.iter().filter(|(name, _)| is_ours(name)).map(|(_, share)| share).sum();
+            if part >= WORTH_A_PAUSE {
+                levers
+                    .push(ours('P', &format!("pause onboardings{}", without(callers, |c| is_ours(&c.name)))));
+            }
+            let worst = shares.iter().find(|(name, _)| !is_ours(name));
+            if let Some(worst) = worst.and_then(|(name, _)| callers.iter().find(|c| c.name == *name)) {
+                levers.push(advice(&format!("cap {}'s retries{}", worst.name, capped(worst, callers))));
+                if kind == VerdictKind::Stuck {
+                    levers.push(advice(&format!(
+                        "else shed {}'s calls{} for a minute",
+                        worst.name,
+                        without(callers, |c| c.name == worst.name)
+                    )));
+                }
+            }
+            match kind {
+                VerdictKind::Elevated => {}
+                VerdictKind::Stuck => levers.push(advice("scale out last: retries fill what it adds")),
+                _ => levers.push(ours('R', "replay letters once it is calm")),
+            }
         }
-        VerdictKind::Recovering | VerdictKind::Calm | VerdictKind::Unknown => None,
-    };
-    let after = match kind {
-        VerdictKind::Storm | VerdictKind::Stuck => "replay letters once it is calm",
-        VerdictKind::Recovering => "replay letters a few at a time",
-        VerdictKind::Elevated | VerdictKind::Calm | VerdictKind::Unknown => {
-            return advised.into_iter().collect();
-        }
-    };
-    advised.into_iter().chain([Lever { ours: true, text: after.into(), key: Some('R') }]).collect()
+    }
+    levers
 }
 
-fn capped(worst: &Caller, callers: &[Caller]) -> Lever {
+/// From this share of the excess retries on, pausing our own work is worth saying.
+const WORTH_A_PAUSE: f64 = 0.05;
+
+fn ours(key: char, text: &str) -> Lever {
+    Lever { ours: true, text: text.into(), key: Some(key) }
+}
+
+fn advice(text: &str) -> Lever {
+    Lever { ours: false, text: text.into(), key: None }
+}
+
+/// The load when `worst` keeps to the cap.
+fn capped(worst: &Caller, callers: &[Caller]) -> String {
     let all: Counts = callers.iter().map(|caller| caller.counts).sum();
     let spared = (worst.counts.retries - CAP * worst.counts.first).max(0.0);
-    let left = Counts { retries: all.retries - spared, ..all }.amplification();
-    let effect = left.map_or_else(String::new, |factor| format!(" →{factor:.1}×"));
-    Lever { ours: false, text: format!("cap {}'s retries{effect}", worst.name).as_str().into(), key: None }
+    load(all.attempts() - spared, all.first)
+}
+
+/// The load when those who are `gone` call no longer, against the first tries of all.
+fn without(callers: &[Caller], gone: impl Fn(&Caller) -> bool) -> String {
+    let all: Counts = callers.iter().map(|caller| caller.counts).sum();
+    let theirs: f64 = callers.iter().filter(|caller| gone(caller)).map(|c| c.counts.attempts()).sum();
+    load(all.attempts() - theirs, all.first)
+}
+
+fn load(attempts: f64, first: f64) -> String {
+    if first > 0.0 { format!(" →{:.1}×", attempts / first) } else { String::new() }
 }
 
 /// `63 %`; a trace of something is never shown as nothing.

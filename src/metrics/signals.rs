@@ -36,8 +36,12 @@ pub struct Verdict {
     pub sentence: SafeText,
     /// Callers by their share of the excess retries, largest first, in `[0, 1]`.
     pub callers: Vec<(SafeText, f64)>,
-    /// When this kind of verdict began.
+    /// When this kind of verdict was reached.
     pub since: Option<DateTime<Utc>>,
+    /// When the trouble began: the first scrape interval of the retries that led here.
+    pub began: Option<DateTime<Utc>>,
+    /// The deepest callee that fails, where calls fail at all.
+    pub root: Option<SafeText>,
     /// What can be done, safest first.
     pub levers: Vec<Lever>,
 }
@@ -60,10 +64,12 @@ pub struct OperationSignal {
     pub operation: SafeText,
     /// Who calls: the target's name.
     pub caller: SafeText,
-    /// First tries per second.
-    pub first_rate: f64,
-    /// Retries per second.
-    pub retry_rate: f64,
+    /// First tries per second; `None` where the source is silent.
+    pub first_rate: Option<f64>,
+    /// Retries per second; `None` where the source is silent.
+    pub retry_rate: Option<f64>,
+    /// All attempts per second; `None` where the source is silent.
+    pub attempt_rate: Option<f64>,
     /// ρ: retries among all attempts, in `[0, 1]`.
     pub retry_ratio: Option<f64>,
     /// α: attempts per first try, from 1.
@@ -74,6 +80,25 @@ pub struct OperationSignal {
     pub budget_remaining: Option<f64>,
     /// This operation's own verdict.
     pub verdict: VerdictKind,
+}
+
+/// A circuit as a watched process tells it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CircuitSignal {
+    /// The circuit, or the operation it guards.
+    pub circuit: SafeText,
+    /// The process.
+    pub process: SafeText,
+    /// `open`, `at capacity`, `inconsistent`, `last seen open 14:02, unconfirmed`.
+    pub state: SafeText,
+    /// How bad that is, worst highest; 0: all is well.
+    pub severity: u8,
+    /// The share of calls that failed, as the circuit sees it, in `[0, 1]`; `None` where it does not tell.
+    pub failure_rate: Option<f64>,
+    /// Whether the process is a worker of ours, which the board tells more exactly.
+    pub ours: bool,
+    /// When this was read.
+    pub read_at: DateTime<Utc>,
 }
 
 /// What was asked of idempotency keys over the last five minutes, all processes together.
@@ -132,6 +157,8 @@ pub struct TargetStatus {
     pub warnings: usize,
     /// Samples in the last scrape.
     pub samples: usize,
+    /// The preset that reads it; `None` where none knows its metrics, and of a Prometheus server.
+    pub preset: Option<SafeText>,
     /// How long the last scrape took.
     pub took: Duration,
 }
@@ -143,6 +170,8 @@ pub struct Signals {
     pub verdict: Verdict,
     /// Every operation and caller.
     pub operations: Vec<OperationSignal>,
+    /// The circuits of every process that tells.
+    pub circuits: Vec<CircuitSignal>,
     /// What was asked of idempotency keys; `None` where no target tells.
     pub keys: Option<KeySignals>,
     /// The last 15 minutes, oldest first.

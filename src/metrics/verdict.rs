@@ -45,6 +45,12 @@ pub struct Rules {
     pub samples: usize,
     /// How far back calm windows make the baseline, before `time_factor`.
     pub baseline_over: Duration,
+    /// STUCK: a storm that has lasted this long, before `time_factor`.
+    pub stuck_after: Duration,
+    /// STUCK: first tries are at most this far from their usual rate, as a share of it.
+    pub stuck_drift: f64,
+    /// STUCK: α has not fallen by more than this share of what it was during the storm.
+    pub stuck_fall: f64,
     /// Data is stale after this, or two intervals. Not scaled: a busy machine is slow in real time.
     pub stale_after: Duration,
     /// A process that said nothing for this long is forgotten.
@@ -72,6 +78,9 @@ impl Default for Rules {
             window: Duration::from_secs(60),
             samples: 4,
             baseline_over: Duration::from_secs(3_600),
+            stuck_after: Duration::from_secs(300),
+            stuck_drift: 0.2,
+            stuck_fall: 0.1,
             stale_after: Duration::from_secs(30),
             forgotten_after: Duration::from_secs(300),
             time_factor: 1.0,
@@ -89,6 +98,13 @@ impl Rules {
     pub fn window_for(&self, interval: Duration) -> Duration {
         let scrapes = u32::try_from(self.samples).unwrap_or(u32::MAX);
         self.scaled(self.window).max(interval.saturating_mul(scrapes))
+    }
+
+    /// Whether a source read every `interval` gives so few scrapes a window that the latest of them is worth a look of its
+    /// own: else a storm would be called a scrape or two later than it could be.
+    pub fn is_coarse(&self, interval: Duration) -> bool {
+        let scrapes = u32::try_from(self.samples).unwrap_or(u32::MAX);
+        interval.saturating_mul(scrapes) >= self.scaled(self.window)
     }
 
     /// What one window alone amounts to, against `baseline`.
@@ -129,6 +145,45 @@ pub fn severity(kind: VerdictKind) -> u8 {
     }
 }
 
+/// What one evaluation stands on.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Evidence {
+    /// The verdict's window.
+    pub window: Counts,
+    /// The latest scrape alone, where scrapes are [coarse](Rules::is_coarse).
+    pub latest: Option<Counts>,
+    /// First tries per second over the window.
+    pub first_rate: f64,
+}
+
+impl From<Counts> for Evidence {
+    fn from(window: Counts) -> Self {
+        Self { window, ..Self::default() }
+    }
+}
+
+impl Evidence {
+    /// What it amounts to, and how many evaluations it is worth: a whole scrape interval of retries beyond doubt is worth
+    /// two of a window that it only begins to fill.
+    fn level(&self, rules: &Rules, baseline: f64) -> (VerdictKind, u32) {
+        let window = rules.level(&self.window, baseline);
+        match self.latest.filter(|latest| rules.level(latest, baseline) == VerdictKind::Storm) {
+            Some(latest) if latest.surely_retried() >= 2.0 * rules.storm_ratio => (VerdictKind::Storm, 2),
+            Some(_) => (VerdictKind::Storm, 1),
+            None => (window, 1),
+        }
+    }
+}
+
+/// One evaluation, remembered.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    at: Instant,
+    /// ρ of a calm window, α of a storm's.
+    measure: f64,
+    first_rate: f64,
+}
+
 /// The memory of one operation's verdicts.
 #[derive(Debug, Clone)]
 pub struct Judge {
@@ -136,7 +191,12 @@ pub struct Judge {
     since: DateTime<Utc>,
     storms_running: u32,
     lower_running: u32,
-    calm_ratios: VecDeque<(Instant, f64)>,
+    /// The calm windows that make the baseline.
+    calm: VecDeque<Past>,
+    /// The storm that is on, from its first window.
+    storm: VecDeque<Past>,
+    /// When that window was.
+    storm_began: Option<Instant>,
 }
 
 impl Judge {
@@ -147,7 +207,9 @@ impl Judge {
             since: wall,
             storms_running: 0,
             lower_running: 0,
-            calm_ratios: VecDeque::new(),
+            calm: VecDeque::new(),
+            storm: VecDeque::new(),
+            storm_began: None,
         }
     }
 
@@ -163,9 +225,12 @@ impl Judge {
 
     /// The median ρ of the calm windows; 0 while there is none.
     pub fn baseline(&self) -> f64 {
-        let mut ratios: Vec<f64> = self.calm_ratios.iter().map(|(_, ratio)| *ratio).collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios.get(ratios.len() / 2).copied().unwrap_or(0.0)
+        median(self.calm.iter().map(|past| past.measure)).unwrap_or(0.0)
+    }
+
+    /// First tries per second in calm windows, the median; `None` while there is none.
+    pub fn usual_rate(&self) -> Option<f64> {
+        median(self.calm.iter().map(|past| past.first_rate))
     }
 
     /// Evaluates the window that ends with the scrape at `at`.
@@ -173,17 +238,22 @@ impl Judge {
         &mut self,
         at: Instant,
         wall: DateTime<Utc>,
-        counts: &Counts,
+        evidence: &Evidence,
         rules: &Rules,
     ) -> VerdictKind {
-        let level = rules.level(counts, self.baseline());
-        self.storms_running = if level == VerdictKind::Storm { self.storms_running + 1 } else { 0 };
+        let (level, worth) = evidence.level(rules, self.baseline());
+        let is_storm = level == VerdictKind::Storm;
+        self.storms_running = if is_storm { self.storms_running + worth } else { 0 };
+        let on = matches!(self.kind, VerdictKind::Storm | VerdictKind::Stuck);
+        if is_storm {
+            self.remember_storm(at, evidence, rules);
+        } else if !on {
+            self.storm.clear();
+            self.storm_began = None;
+        }
         let wanted = match level {
-            VerdictKind::Storm
-                if self.kind != VerdictKind::Storm && self.storms_running < rules.confirmations =>
-            {
-                VerdictKind::Elevated
-            }
+            VerdictKind::Storm if !on && self.storms_running < rules.confirmations => VerdictKind::Elevated,
+            VerdictKind::Storm if on && self.is_stuck(at, evidence, rules) => VerdictKind::Stuck,
             other => other,
         };
         if severity(wanted) >= severity(self.kind) {
@@ -196,19 +266,36 @@ impl Judge {
                 self.turn(wanted, wall);
             }
         }
-        if let (VerdictKind::Calm, VerdictKind::Calm, Some(ratio)) = (self.kind, level, counts.retry_ratio())
+        if let (VerdictKind::Calm, VerdictKind::Calm, Some(ratio)) =
+            (self.kind, level, evidence.window.retry_ratio())
         {
-            self.calm_ratios.push_back((at, ratio));
-            let oldest = rules.scaled(rules.baseline_over);
-            while self
-                .calm_ratios
-                .front()
-                .is_some_and(|(then, _)| at.saturating_duration_since(*then) > oldest)
-            {
-                self.calm_ratios.pop_front();
-            }
+            self.calm.push_back(Past { at, measure: ratio, first_rate: evidence.first_rate });
+            forget(&mut self.calm, at, rules.scaled(rules.baseline_over));
         }
         self.kind
+    }
+
+    fn remember_storm(&mut self, at: Instant, evidence: &Evidence, rules: &Rules) {
+        self.storm_began.get_or_insert(at);
+        let load = evidence.window.amplification().unwrap_or(1.0);
+        self.storm.push_back(Past { at, measure: load, first_rate: evidence.first_rate });
+        forget(&mut self.storm, at, rules.scaled(rules.stuck_after));
+    }
+
+    /// Whether the storm goes on by itself: it has lasted, α does not fall, and the first tries are no more than usual. A
+    /// dashboard that was opened in the middle of it does not know what is usual; then first tries that stay the same
+    /// are none that drive it.
+    fn is_stuck(&self, at: Instant, evidence: &Evidence, rules: &Rules) -> bool {
+        let lasted = self
+            .storm_began
+            .is_some_and(|began| at.saturating_duration_since(began) >= rules.scaled(rules.stuck_after));
+        let load = evidence.window.amplification().unwrap_or(1.0);
+        let before = median(self.storm.iter().map(|past| past.measure)).unwrap_or(load);
+        let usual = self.usual_rate().or_else(|| median(self.storm.iter().map(|past| past.first_rate)));
+        let steady = usual.is_some_and(|usual| {
+            usual > 0.0 && (evidence.first_rate / usual - 1.0).abs() <= rules.stuck_drift
+        });
+        lasted && steady && load >= before * (1.0 - rules.stuck_fall)
     }
 
     fn turn(&mut self, kind: VerdictKind, wall: DateTime<Utc>) {
@@ -216,5 +303,17 @@ impl Judge {
             self.kind = kind;
             self.since = wall;
         }
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
+}
+
+fn forget(past: &mut VecDeque<Past>, at: Instant, older: Duration) {
+    while past.front().is_some_and(|first| at.saturating_duration_since(first.at) > older) {
+        past.pop_front();
     }
 }

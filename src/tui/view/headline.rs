@@ -132,6 +132,9 @@ fn whole(model: &Model, columns: usize) -> Vec<Line<'static>> {
     };
     lines.extend(wrap(&text, columns).into_iter().map(|line| piece(line, look.base())));
     let mut origin = Vec::new();
+    if let Some(root) = &verdict.root {
+        origin.push(format!("{root} fails"));
+    }
     if !verdict.callers.is_empty() {
         let callers: Vec<_> = verdict
             .callers
@@ -141,8 +144,8 @@ fn whole(model: &Model, columns: usize) -> Vec<Line<'static>> {
             .collect();
         origin.push(format!("from {}", callers.join(", ")));
     }
-    if let (Some(since), false) = (verdict.since, verdict.kind == VerdictKind::Calm) {
-        origin.push(format!("began {}", clock(since, model.now)));
+    if let (Some(began), false) = (verdict.began.or(verdict.since), verdict.kind == VerdictKind::Calm) {
+        origin.push(format!("began {}", clock(began, model.now)));
     }
     if !origin.is_empty() {
         lines.extend(wrap(&origin.join(" · "), columns).into_iter().map(|line| piece(line, look.dim())));

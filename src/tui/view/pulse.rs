@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     engine::reader::CircuitRow,
+    metrics::signals::OperationSignal,
     tui::{
         model::Model,
         widget::{
@@ -162,17 +163,19 @@ const OPERATIONS: &[Column] = &[
 fn operation_rows(model: &Model) -> Vec<Row> {
     let Some(signals) = signals(model) else { return Vec::new() };
     let mut operations: Vec<_> = signals.operations.iter().collect();
-    operations.sort_by(|a, b| b.retry_rate.total_cmp(&a.retry_rate));
+    let loudest = |signal: &OperationSignal| signal.retry_rate.unwrap_or_default();
+    operations.sort_by(|a, b| loudest(b).total_cmp(&loudest(a)));
     let look = model.look;
+    let per_second = |value: Option<f64>| Cell::new(value.map_or("n/a".to_owned(), rate), look.base());
     let share = |value: Option<f64>| Cell::new(value.map_or("n/a".to_owned(), percent), look.base());
-    let row = |signal: &&crate::metrics::signals::OperationSignal| Row {
+    let row = |signal: &&OperationSignal| Row {
         cells: vec![
             Cell::new(signal.operation.as_str(), look.base()),
             // Judged over all its callers: the word is the operation's, not this caller's.
             Cell::new(signal.verdict.as_str(), phrase::verdict(signal.verdict, look)),
             Cell::new(signal.caller.as_str(), look.dim()),
-            Cell::new(rate(signal.first_rate), look.base()),
-            Cell::new(rate(signal.retry_rate), look.base()),
+            per_second(signal.first_rate),
+            per_second(signal.retry_rate),
             share(signal.retry_ratio),
             Cell::new(
                 signal.amplification.map_or("n/a".to_owned(), |load| format!("{load:.1}×")),

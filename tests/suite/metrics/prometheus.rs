@@ -93,7 +93,7 @@ async fn what_a_real_server_scraped_from_our_own_export_is_counted_as_if_scraped
         assert_eq!((row.operation.as_str(), row.caller.as_str()), ("github.create_hook", "redrive"));
         let keys = signals.keys.unwrap_or_default();
         let replayed = keys.operations.first().is_some_and(|keys| keys.hit_ratio == Some(1.0));
-        (row.retry_rate > 0.0 && row.first_rate > 0.0 && replayed).then_some(())
+        (row.retry_rate > Some(0.0) && row.first_rate > Some(0.0) && replayed).then_some(())
     })
     .await;
 }

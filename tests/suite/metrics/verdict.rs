@@ -28,7 +28,11 @@ fn verdicts(windows: &[Counts]) -> Vec<VerdictKind> {
     let (begun, wall) = (clock::instant(), DateTime::UNIX_EPOCH);
     let mut judge = Judge::new(wall);
     let at = (0..).map(|n| begun + Duration::from_secs(2 * n));
-    windows.iter().zip(at).map(|(counts, at)| judge.evaluate(at, wall, counts, &Rules::default())).collect()
+    windows
+        .iter()
+        .zip(at)
+        .map(|(counts, at)| judge.evaluate(at, wall, &(*counts).into(), &Rules::default()))
+        .collect()
 }
 
 #[test]
@@ -103,13 +107,13 @@ fn the_baseline_is_the_median_of_calm_windows_and_frozen_from_elevated_on() {
         judge.evaluate(
             begun + Duration::from_secs(n as u64),
             wall,
-            &window(100.0 - retries, retries, 1.0, 1.0),
+            &window(100.0 - retries, retries, 1.0, 1.0).into(),
             &rules,
         );
     }
     assert!((judge.baseline() - 0.04).abs() < 1e-9);
     for n in 3..100 {
-        judge.evaluate(begun + Duration::from_secs(n), wall, &window(60.0, 40.0, 0.0, 0.1), &rules);
+        judge.evaluate(begun + Duration::from_secs(n), wall, &window(60.0, 40.0, 0.0, 0.1).into(), &rules);
     }
     assert_eq!(judge.kind(), Storm);
     assert!((judge.baseline() - 0.04).abs() < 1e-9, "a storm does not become the usual");
@@ -119,8 +123,8 @@ fn the_baseline_is_the_median_of_calm_windows_and_frozen_from_elevated_on() {
 fn calm_windows_older_than_an_hour_no_longer_make_the_baseline() {
     let (wall, rules, begun) = (DateTime::UNIX_EPOCH, Rules::default(), clock::instant());
     let mut judge = Judge::new(wall);
-    judge.evaluate(begun, wall, &window(92.0, 8.0, 1.0, 1.0), &rules);
-    judge.evaluate(begun + Duration::from_secs(3_700), wall, &window(98.0, 2.0, 1.0, 1.0), &rules);
+    judge.evaluate(begun, wall, &window(92.0, 8.0, 1.0, 1.0).into(), &rules);
+    judge.evaluate(begun + Duration::from_secs(3_700), wall, &window(98.0, 2.0, 1.0, 1.0).into(), &rules);
     assert!((judge.baseline() - 0.02).abs() < 1e-9);
 }
 

@@ -445,8 +445,9 @@ fn signals(kind: VerdictKind) -> Signals {
     let operation = |name: &str, caller: &str, first: f64, retry: f64, verdict| OperationSignal {
         operation: safe(name),
         caller: safe(caller),
-        first_rate: first,
-        retry_rate: retry,
+        first_rate: Some(first),
+        retry_rate: Some(retry),
+        attempt_rate: Some(first + retry),
         retry_ratio: Some(retry / (first + retry)),
         amplification: Some((first + retry) / first),
         efficacy: (retry > 1.0).then_some(0.02),
@@ -460,6 +461,7 @@ fn signals(kind: VerdictKind) -> Signals {
         error: None,
         warnings: 0,
         samples: 128,
+        preset: Some(safe(if name == "worker-a" { "redrive" } else { "http_client" })),
         took: Duration::from_millis(4),
     };
     let point = |second: i64| {
@@ -486,6 +488,8 @@ fn signals(kind: VerdictKind) -> Signals {
                 Vec::new()
             },
             since: Some(before(45)),
+            began: Some(before(52)),
+            root: storm.then(|| safe("github")),
             levers: if storm {
                 vec![
                     Lever { ours: true, text: safe("pause onboardings 2.7×→1.9×"), key: Some('P') },
@@ -500,6 +504,7 @@ fn signals(kind: VerdictKind) -> Signals {
             operation("github.create_hook", "worker-a", 7.0, 5.6, kind),
             operation("tfc.create_notification", "worker-a", 7.1, 0.2, VerdictKind::Calm),
         ],
+        circuits: Vec::new(),
         keys: Some(key_signals(storm)),
         chart: (0..=180).map(|n| point(n * 5)).collect(),
         targets: vec![target("worker-a"), target("legacy-crm")],
