@@ -3,7 +3,9 @@
 mod collector;
 mod export;
 mod exposition;
+mod incidents;
 mod keys;
+mod presets;
 mod prometheus;
 mod rates;
 mod scrape;
