@@ -27,6 +27,7 @@ use crate::{
         prometheus::Prometheus,
         scrape::{self, Target},
         signals::Signals,
+        source::Presets,
         verdict::Rules,
     },
     poll::{self, Feed, Sources},
@@ -59,6 +60,10 @@ pub struct Settings {
     pub engine: EngineConfig,
     /// How everything is tried.
     pub policies: Policies,
+    /// How retries are judged.
+    pub rules: Rules,
+    /// What other people's metrics mean.
+    pub presets: Presets,
     /// When a worker turns triggers away.
     pub intake: Intake,
     /// What callers of a worker's intake must send.
@@ -274,7 +279,8 @@ pub fn top(settings: &Settings, look: &Look) -> anyhow::Result<ExitCode> {
             targets: targets(settings)?,
             prometheus: server(settings)?,
             scrape_interval: look.interval.max(Duration::from_secs(1)),
-            rules: Rules { time_factor: settings.engine.time_factor, ..Rules::default() },
+            rules: settings.rules.clone(),
+            presets: settings.presets.clone(),
         };
         let feed = poll::start(sources, &tracker, &cancel)?;
         let title = match &settings.context {
@@ -303,10 +309,10 @@ pub async fn sample(settings: &Settings, window: Duration) -> anyhow::Result<Opt
         return Ok(None);
     }
     let interval = Duration::from_secs(1);
-    let rules = Rules { time_factor: settings.engine.time_factor, ..Rules::default() };
     let client = http::client(scrape::TIMEOUT)?;
     let began = clock::instant();
-    let mut collector = Collector::new(rules, interval, began, clock::now());
+    let mut collector = Collector::new(settings.rules.clone(), interval, began, clock::now())
+        .reading(settings.presets.clone());
     for target in &targets {
         collector.expect(target);
     }
@@ -326,12 +332,13 @@ pub async fn sample(settings: &Settings, window: Duration) -> anyhow::Result<Opt
     }
 }
 
-fn targets(settings: &Settings) -> anyhow::Result<Vec<Target>> {
+pub(crate) fn targets(settings: &Settings) -> anyhow::Result<Vec<Target>> {
     Ok(settings.metrics.iter().map(|url| Target::parse(url)).collect::<Result<_, _>>()?)
 }
 
-fn server(settings: &Settings) -> anyhow::Result<Option<Prometheus>> {
-    Ok(settings.prometheus.as_deref().map(Prometheus::parse).transpose()?)
+pub(crate) fn server(settings: &Settings) -> anyhow::Result<Option<Prometheus>> {
+    let parsed = settings.prometheus.as_deref().map(Prometheus::parse).transpose()?;
+    Ok(parsed.map(|server| server.reading(&settings.presets)))
 }
 
 fn session(

@@ -12,7 +12,11 @@ use anyhow::{Context, anyhow};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::de::{DeTable, DeValue};
 
-use super::policies::{FileOperation, FileRoof, FileState};
+use super::{
+    policies::{FileOperation, FileRoof, FileState},
+    verdict::FileVerdict,
+};
+use crate::metrics::source::Preset;
 
 /// Everything a file may hold.
 #[derive(Debug, Default, Deserialize)]
@@ -33,6 +37,10 @@ pub(super) struct File {
     pub(super) operation: BTreeMap<String, FileOperation>,
     /// How the pipeline's states are tried.
     pub(super) state: BTreeMap<String, FileState>,
+    /// How retries are judged.
+    pub(super) verdict: FileVerdict,
+    /// What other people's metrics mean, tried before the presets that come along.
+    pub(super) preset: Vec<Preset>,
 }
 
 /// Where to look.

@@ -4,6 +4,7 @@
 //! 13 unknown.
 
 mod act;
+mod check;
 mod circuits;
 mod config_file;
 mod keys;
@@ -16,6 +17,7 @@ mod policies;
 mod replays;
 mod settings;
 mod status;
+mod verdict;
 
 use std::{
     io::{self, Write as _},
@@ -85,6 +87,8 @@ enum Command {
     Worker(Worker),
     /// Create the tables, or bring them up to date
     Migrate,
+    /// Database, schema, rights, every metrics target and what reads it: what is wrong, in words
+    Check(check::Args),
     /// What is wrong, in one sentence and a few numbers
     Status(status::Args),
     /// Onboardings: list, show, trigger, resume, roll back
@@ -234,6 +238,7 @@ fn dispatch(cli: Cli, names_a_database: bool) -> anyhow::Result<ExitCode> {
             run::worker(&settings, worker.listen, worker.name, worker.faults.faults)
         }
         Some(Command::Migrate) => run::migrate(&settings),
+        Some(Command::Check(args)) => run::block(&settings, check::run(&settings, args)),
         Some(Command::Status(args)) => run::block(&settings, status::run(&settings, args)),
         Some(Command::Onboardings(verb)) => run::block(&settings, onboardings::run(&settings, verb)),
         Some(Command::Letters(verb)) => run::block(&settings, letters::run(&settings, verb)),

@@ -7,10 +7,11 @@ use anyhow::{Context, bail};
 use super::{
     Common,
     config_file::{ConfigFile, FileUpstreams, Place, Time},
-    policies, wrong_usage,
+    policies, verdict, wrong_usage,
 };
 use crate::{
     config::{Engine, Intake, Retention, Upstreams},
+    metrics::source::Presets,
     run::Settings,
 };
 
@@ -38,6 +39,7 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
             None => bail!("no [context.{name}] in the config file: it has {}", names(&values.context)),
         },
     };
+    let engine = Engine { retention: retention(&file)?, ..engine(&file)? };
     let database_url = flags.database_url.clone().or(place.database_url).or_else(|| variable("DATABASE_URL"));
     Ok(Settings {
         database_url,
@@ -47,7 +49,9 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         operator: flags.operator.clone().or_else(login_name).unwrap_or_else(|| "unknown".to_owned()),
         context: flags.context.clone(),
         upstreams: upstreams(&values.upstreams),
-        engine: Engine { retention: retention(&file)?, ..engine(&file)? },
+        rules: verdict::rules(&file, engine.time_factor)?,
+        presets: Presets::with(values.preset.clone()),
+        engine,
         policies: policies::policies(&file)?,
         intake: intake(&file)?,
         token: variable("REDRIVE_TOKEN"),

@@ -8,7 +8,10 @@ use super::{Settings, output};
 use crate::{
     domain::circuit::CircuitState,
     engine::reader::{CircuitRow, Counts, LetterGroup, Query, WorkerRow},
-    metrics::signals::{Signals, VerdictKind},
+    metrics::{
+        signals::{Signals, VerdictKind},
+        stored,
+    },
     poll::advice::{self, Advice},
     run,
 };
@@ -21,7 +24,8 @@ pub(super) struct Args {
     /// Exit 10 when elevated, 11 on a storm, 12 when stuck, 13 when unknown
     #[arg(long)]
     exit_code: bool,
-    /// How long targets are sampled for the verdict, where no Prometheus server knows their past
+    /// How long targets are sampled for the verdict, where no Prometheus server knows their past; without any
+    /// target, the workers' last seconds in the database are judged
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = window)]
     window: Duration,
 }
@@ -51,6 +55,8 @@ pub(super) async fn run(settings: &Settings, args: Args) -> anyhow::Result<ExitC
     let opened = run::open(settings).await?;
     let signals = run::sample(settings, args.window).await?;
     let board = opened.engine.reader().read(&Query::default()).await?;
+    // Where no metrics were named, what workers left in the database is better than nothing.
+    let signals = signals.or_else(|| stored::signals(&board.circuits, &settings.rules));
     let kind = signals.as_ref().map_or(VerdictKind::Unknown, |s| s.verdict.kind);
     let status = Status {
         database: opened.engine.reader().label(),
@@ -78,7 +84,10 @@ pub(super) async fn run(settings: &Settings, args: Args) -> anyhow::Result<ExitC
 
 fn print(status: &Status) -> anyhow::Result<()> {
     let verdict = match &status.signals {
-        None => "UNKNOWN: no metrics target was named; add --metrics URL or --prometheus URL".to_owned(),
+        None => {
+            "UNKNOWN: no worker runs and no metrics target was named; add --metrics URL or --prometheus URL"
+                .to_owned()
+        }
         Some(signals) => {
             let verdict = &signals.verdict;
             let operation = verdict.operation.as_ref().map(|o| format!(" {o}")).unwrap_or_default();

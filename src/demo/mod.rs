@@ -24,6 +24,7 @@ use crate::{
     http::HttpError,
     metrics::{
         scrape::{BadTarget, Target},
+        source::Presets,
         verdict::Rules,
     },
     poll::{self, Feed, Sources},
@@ -149,6 +150,7 @@ pub async fn start(plan: &Plan) -> Result<Running, DemoError> {
         prometheus: None,
         scrape_interval: Duration::from_secs(1).min(plan.interval),
         rules: Rules { time_factor: plan.time_factor, ..Rules::default() },
+        presets: Presets::default(),
     };
     let feed = poll::start(sources, &tracker, &cancel)?;
     Ok(Running { engine, feed, ledger: stand_ins.ledger, tracker, cancel, folder })

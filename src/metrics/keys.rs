@@ -20,6 +20,11 @@ const NOT_STORED: &str = "idempotency_storage_failure_total";
 /// Every metric read here.
 pub(super) const METRICS: [&str; 2] = [ASKED, NOT_STORED];
 
+/// Whether `samples` tell of keys.
+pub fn tell(samples: &[Sample]) -> bool {
+    samples.iter().any(|sample| METRICS.contains(&sample.name.as_str()))
+}
+
 /// How far back it reaches: as far as the ratio that a process exports itself.
 const OVER: Duration = Duration::from_secs(5 * 60);
 
@@ -27,13 +32,13 @@ const OVER: Duration = Duration::from_secs(5 * 60);
 #[derive(Default)]
 pub(super) struct Answers {
     counters: Counters,
-    steps: VecDeque<(Instant, Tally)>,
+    steps: VecDeque<(Instant, Answered)>,
     tells: bool,
 }
 
 /// Answers of some time.
 #[derive(Default)]
-struct Tally {
+struct Answered {
     operations: BTreeMap<String, Asked>,
     not_stored: f64,
 }
@@ -60,7 +65,7 @@ impl Answers {
         };
         let readings: Vec<Reading> = told.iter().map(reading).collect();
         if let Round::Counted { increases, .. } = self.counters.observe(at, interval, &readings) {
-            let mut tally = Tally::default();
+            let mut tally = Answered::default();
             for increase in increases {
                 tally.add(told[increase.index], increase.by);
             }
@@ -72,7 +77,7 @@ impl Answers {
     }
 }
 
-impl Tally {
+impl Answered {
     fn add(&mut self, sample: &Sample, by: f64) {
         if sample.name == NOT_STORED {
             self.not_stored += by;
@@ -109,7 +114,7 @@ fn whole(count: f64) -> u64 {
 
 /// All of them together as of `now`; `None` where no process tells of keys.
 pub(super) fn signals<'a>(all: impl Iterator<Item = &'a Answers>, now: Instant) -> Option<KeySignals> {
-    let (mut total, mut tells) = (Tally::default(), false);
+    let (mut total, mut tells) = (Answered::default(), false);
     for answers in all.filter(|answers| answers.tells) {
         tells = true;
         let fresh = answers.steps.iter().filter(|(at, _)| now.saturating_duration_since(*at) < OVER);

@@ -27,6 +27,7 @@ pub mod scrape;
 mod sentence;
 pub mod signals;
 pub mod source;
+pub mod stored;
 mod tally;
 pub mod verdict;
 
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 
+pub use keys::tell as tell_of_keys;
 use prometheus::Prometheus;
 use scrape::{ScrapeResult, Target};
 

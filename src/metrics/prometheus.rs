@@ -25,6 +25,8 @@ use crate::clock;
 /// A Prometheus server, or one that speaks its API.
 pub struct Prometheus {
     url: Url,
+    /// What it is asked for: regular expressions of metrics' names.
+    metrics: String,
     last: Mutex<Option<Last>>,
 }
 
@@ -95,7 +97,17 @@ impl Prometheus {
     /// # Errors
     /// When it is no http or https URL.
     pub fn parse(url: &str) -> Result<Self, BadTarget> {
-        Ok(Self { url: scrape::checked(url)?, last: Mutex::new(None) })
+        let asked = Self { url: scrape::checked(url)?, metrics: String::new(), last: Mutex::new(None) };
+        Ok(asked.reading(&Presets::default()))
+    }
+
+    /// Asks for what `presets` read instead of what those that come along do.
+    #[must_use]
+    pub fn reading(mut self, presets: &Presets) -> Self {
+        let mut names = presets.metrics();
+        names.extend(keys::METRICS.iter().map(|name| (*name).to_owned()));
+        self.metrics = names.into_iter().collect::<Vec<_>>().join("|");
+        self
     }
 
     /// Its URL without credentials.
@@ -135,12 +147,7 @@ impl Prometheus {
     }
 
     async fn ask(&self, client: &Client, range: Duration) -> Result<Instances, ScrapeFault> {
-        let metrics = {
-            let mut names = Presets::default().metrics();
-            names.extend(keys::METRICS.iter().map(|name| (*name).to_owned()));
-            names.into_iter().collect::<Vec<_>>().join("|")
-        };
-        let selector = format!("{{__name__=~\"{metrics}\"}}[{}s]", range.as_secs());
+        let selector = format!("{{__name__=~\"{}\"}}[{}s]", self.metrics, range.as_secs());
         let now = self.query(client, "time()").await?;
         let asked_at = match now {
             Found::Scalar(at, _) => instant_of(at).ok_or_else(misunderstood)?,

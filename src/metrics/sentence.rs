@@ -7,6 +7,7 @@ use super::{
 };
 
 /// One caller's part in an operation's window.
+#[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub(super) name: String,
     pub(super) owner: Option<Owner>,

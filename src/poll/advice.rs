@@ -19,6 +19,8 @@ use crate::{
 words!(
     /// What a piece of advice is about; in order of importance.
     Matter, "matter", {
+        /// A replay runs into a storm.
+        Replaying = "replaying",
         /// An operator holds something back.
         Paused = "paused",
         /// A circuit lets nothing through.
@@ -65,7 +67,9 @@ const TOLD: usize = 2;
 pub fn advice(board: &Board, signals: Option<&Signals>, now: DateTime<Utc>) -> Vec<Advice> {
     let mut pauses: Vec<&PauseRow> = board.pauses.iter().collect();
     pauses.sort_by_key(|pause| pause.operation.as_str() != WORKFLOW);
-    let mut all: Vec<Advice> = pauses.into_iter().map(|pause| paused(pause, board, now)).collect();
+    let mut all: Vec<Advice> = signals.and_then(|signals| replaying(signals, board)).into_iter().collect();
+    let pauses = pauses.into_iter().map(|pause| paused(pause, board, now));
+    all.extend(pauses);
     let circuits = circuits(board, now);
     let open = circuits.iter().any(|advice| advice.about == Matter::CircuitOpen);
     all.extend(circuits);
@@ -83,6 +87,15 @@ pub fn advice(board: &Board, signals: Option<&Signals>, now: DateTime<Utc>) -> V
 
 fn say(about: Matter, text: &str) -> Advice {
     Advice { about, text: SafeText::new(&mask::secrets(text)), does: None }
+}
+
+/// The safest lever of all: what nobody waits for is not sent into the storm.
+fn replaying(signals: &Signals, board: &Board) -> Option<Advice> {
+    let count = board.counts.replaying;
+    let bad = matches!(signals.verdict.kind, VerdictKind::Elevated | VerdictKind::Storm | VerdictKind::Stuck);
+    let does = Does { key: 'K', what: "stops the newest replay" };
+    let text = format!("{count} dead {} being replayed into this", counted_are(count.0, "letter"));
+    (bad && count.0 > 0).then(|| Advice { does: Some(does), ..say(Matter::Replaying, &text) })
 }
 
 /// `onboarding is paused by ana for 8 min more: nothing goes forward`.

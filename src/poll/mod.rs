@@ -22,7 +22,7 @@ use crate::{
     domain::text::SafeText,
     engine::reader::{Query, Reader},
     http::{self, HttpError},
-    metrics::{prometheus::Prometheus, scrape::Target, verdict::Rules},
+    metrics::{prometheus::Prometheus, scrape::Target, source::Presets, verdict::Rules},
 };
 
 /// What is looked at, and how often.
@@ -39,6 +39,8 @@ pub struct Sources {
     pub scrape_interval: Duration,
     /// How their counters are judged.
     pub rules: Rules,
+    /// What they mean.
+    pub presets: Presets,
 }
 
 /// The two ends a screen holds.

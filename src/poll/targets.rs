@@ -14,7 +14,8 @@ use crate::{
 /// Scrapes and judges, for ever.
 pub(super) async fn look(client: Client, sources: Sources, snapshots: Arc<watch::Sender<Arc<Snapshot>>>) {
     let mut collector =
-        Collector::new(sources.rules.clone(), sources.scrape_interval, clock::instant(), clock::now());
+        Collector::new(sources.rules.clone(), sources.scrape_interval, clock::instant(), clock::now())
+            .reading(sources.presets.clone());
     for target in &sources.targets {
         collector.expect(target);
     }

@@ -188,6 +188,38 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Opened, StoreError>
     })
 }
 
+/// What a database is and what may be done with it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Inspection {
+    /// `PostgreSQL 16.2`, `SQLite 3.46.0`.
+    pub product: String,
+    /// The newest migration it has.
+    pub schema: i64,
+    /// Whether the connection is encrypted; `None` of a file.
+    pub encrypted: Option<bool>,
+    /// Why it cannot be read, if so.
+    pub unreadable: Option<String>,
+    /// Why it can only be looked at, if so.
+    pub unwritable: Option<String>,
+}
+
+/// Asks the database at `url` what it is, over one connection, and changes nothing.
+///
+/// # Errors
+/// As [`open`].
+pub async fn inspect(url: &str) -> Result<Inspection, StoreError> {
+    let address = Address::parse(url)?;
+    let label = address.label();
+    match address {
+        Address::Postgres(connect) => postgres::inspect(*connect, &label).await,
+        Address::File(path) => sqlite::inspect(&path, &label).await,
+        Address::Temporary => Err(StoreError::Unreachable {
+            database: label,
+            why: "sqlite::memory: is made anew whenever it is opened".to_owned(),
+        }),
+    }
+}
+
 /// Applies the migrations that are missing and answers them; creates the file of an SQLite database.
 ///
 /// # Errors

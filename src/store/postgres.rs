@@ -8,7 +8,7 @@ use sqlx::{
 };
 
 use super::{
-    OpenOptions, Opened,
+    Inspection, OpenOptions, Opened,
     error::{all_in_use, explain},
     schema::{self, Applied, Dialect},
 };
@@ -185,6 +185,30 @@ pub(super) async fn open(
     };
     let handle = Arc::new(body::Handle::new(write, read, &options, label.clone(), wake, None));
     Ok(Opened { store: handle.clone(), reader: handle, label })
+}
+
+pub(super) async fn inspect(connect: PgConnectOptions, label: &str) -> Result<Inspection, StoreError> {
+    let connect = connect.application_name("redrive check").disable_statement_logging();
+    let asked = |error: sqlx::Error| explain(&error, "asking what the database is", label);
+    let mut connection = reach(&connect, OpenOptions::default().connect_timeout, label).await?;
+    let schema = version(&mut connection, label).await?;
+    schema::check(schema, label)?;
+    let question = "SELECT current_setting('server_version'), \
+        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), pg_is_in_recovery(), current_user::text, \
+        has_table_privilege('onboarding_history', 'SELECT'), \
+        has_table_privilege('operator_actions', 'INSERT') AND has_table_privilege('dead_letters', 'UPDATE')";
+    let (release, encrypted, replica, role, reads, writes): (String, bool, bool, String, bool, bool) =
+        sqlx::query_as(question).fetch_one(&mut connection).await.map_err(asked)?;
+    connection.close().await.map_err(asked)?;
+    let unless = |refused: bool, why: String| refused.then_some(why);
+    Ok(Inspection {
+        product: format!("PostgreSQL {release}"),
+        schema: schema.unwrap_or_default(),
+        encrypted: Some(encrypted),
+        unreadable: unless(!reads, format!("the role {role} may not read: grant it redrive_viewer")),
+        unwritable: unless(replica, "it is a replica: give the primary's address to act".to_owned())
+            .or(unless(!writes, format!("the role {role} may only look: grant it redrive_operator to act"))),
+    })
 }
 
 pub(super) async fn migrate(connect: PgConnectOptions, label: &str) -> Result<Vec<Applied>, StoreError> {

@@ -12,7 +12,7 @@ use sqlx::{
 };
 
 use super::{
-    OpenOptions, Opened,
+    Inspection, OpenOptions, Opened,
     error::{all_in_use, explain},
     schema::{self, Applied, Dialect},
 };
@@ -208,6 +208,30 @@ async fn open_kept(
     let handle = body::Handle::new(write, read, &options, label.clone(), Wake::new(reading), kept);
     let handle = Arc::new(handle);
     Ok(Opened { store: handle.clone(), reader: handle, label })
+}
+
+pub(super) async fn inspect(path: &Path, label: &str) -> Result<Inspection, StoreError> {
+    let asked = |error: sqlx::Error| explain(&error, "asking what the database is", label);
+    let options = OpenOptions::default();
+    let mut connection = reach(&connect(path, &options).read_only(true), label).await?;
+    let schema = version(&mut connection, label).await?;
+    schema::check(schema, label)?;
+    let release: String =
+        sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut connection).await.map_err(asked)?;
+    connection.close().await.map_err(asked)?;
+    let writes = async {
+        let mut connection = connect(path, &options).connect().await?;
+        sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut connection).await?;
+        connection.close().await
+    };
+    let unwritable = writes.await.err().map(|error| explain(&error, "writing", label).to_string());
+    Ok(Inspection {
+        product: format!("SQLite {release}"),
+        schema: schema.unwrap_or_default(),
+        encrypted: None,
+        unreadable: None,
+        unwritable,
+    })
 }
 
 pub(super) async fn migrate(path: &Path, label: &str) -> Result<Vec<Applied>, StoreError> {

@@ -225,3 +225,43 @@ fn a_value_of_the_wrong_kind_is_told_what_is_expected() {
     assert!(wrong("[operation.default\n").starts_with("line 1: "), "not even TOML");
     assert!(wrong("[roof]\nshare = 0.1\nshare = 0.2\n").starts_with("line 3: "), "said twice");
 }
+
+#[test]
+fn everything_a_verdict_stands_on_can_be_said() {
+    taken(
+        r#"
+[verdict]
+elevated_ratio = 0.05
+elevated_times = 3
+elevated_retries = 5
+storm_ratio = 0.3
+storm_times = 4.0
+storm_retries = 50
+storm_surely = 0.2
+poor_efficacy = 0.4
+poor_goodput = 0.95
+good_efficacy = 0.9
+highest_baseline = 0.1
+stuck_drift = 0.1
+stuck_fall = 0.2
+confirmations = 3
+cooling = 5
+window = "2m"
+baseline_over = "2h"
+stuck_after = "10m"
+stale_after = "1m"
+"#,
+    );
+    assert_eq!(
+        wrong("\n[verdict]\nstorm_ratio = 1.5\n"),
+        "line 3: storm_ratio is 1.5: between 0 and 1 is expected"
+    );
+    assert_eq!(
+        wrong("[verdict]\nwindow = \"1s\"\n"),
+        "line 2: window is 1s: between 5s and 1day is expected"
+    );
+    assert_eq!(
+        wrong("[verdict]\ncooling = 0\n"),
+        "line 2: cooling is 0: between 1 and 100 evaluations is expected"
+    );
+}

@@ -1,6 +1,14 @@
 //! The twins without a terminal: what they answer, their exit codes, and what bad input is told.
 
+mod check;
 mod troubled;
+
+use std::collections::BTreeMap;
+
+use redrive::{
+    domain::circuit::CircuitState,
+    engine::store::{CircuitReport, Heartbeat},
+};
 
 use crate::support::{
     program::{redrive, run},
@@ -206,6 +214,33 @@ async fn status_without_metrics_is_unknown_and_not_calm() {
     assert!(out.starts_with("UNKNOWN"), "{out}");
     let (code, _, _) = run(&["status", "--database-url", &url]);
     assert_eq!(code, 0);
+}
+
+#[tokio::test]
+async fn status_without_metrics_judges_the_workers_last_seconds() {
+    let (store, url) = fresh().await;
+    let report = CircuitReport {
+        operation: "github.create_hook".to_owned(),
+        state: CircuitState::Closed,
+        failure_rate: Some(0.9),
+        opens_at: 0.5,
+        slow_rate: None,
+        slow_opens_at: None,
+        calls: 50,
+        probe_in: None,
+        budget_left: 0.0,
+        first_tries: 40,
+        retries: 60,
+        in_flight: None,
+        denied: BTreeMap::new(),
+    };
+    let beat = Heartbeat { worker: "worker-a".into(), running: 1, metrics_url: None, circuits: vec![report] };
+    store.time.free();
+    store.opened.store.beat(&beat).await.expect("a heartbeat");
+    let (code, out, err) = run(&["status", "--exit-code", "--database-url", &url]);
+    assert_eq!(code, 11, "{out} {err}");
+    let said = "STORM github.create_hook  2.5× load · 60 % of requests are retries · budget 0 · in the workers' last 10 s";
+    assert!(out.starts_with(said), "{out}");
 }
 
 #[tokio::test]

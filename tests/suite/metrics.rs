@@ -13,6 +13,8 @@ mod serve;
 mod verdict;
 mod world;
 
+pub(crate) use serve::Server;
+
 /// One of the dumps in `tests/fixtures/metrics`: real names, labels and HELP texts with made-up values.
 fn fixture(name: &str) -> String {
     let path = format!("{}/tests/fixtures/metrics/{name}", env!("CARGO_MANIFEST_DIR"));

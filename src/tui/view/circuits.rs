@@ -14,10 +14,11 @@ use crate::{
         observer::Denial,
         reader::{CircuitReportRow, CircuitRow},
     },
+    metrics::signals::CircuitSignal,
     tui::{
         model::Model,
         widget::{
-            table::{Cell, Column, Row, Width},
+            table::{Cell, Column, Row, Table, Width},
             text::{draw_lines, fit, number, percent, piece, plural, whole_span, wrap},
         },
     },
@@ -42,7 +43,14 @@ const COLUMNS: &[Column] = &[
 /// Draws the list; answers where the cursor is.
 pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
     let panel = model.panel_rows() as u16;
-    let [list, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(panel)]).areas(area);
+    let foreign = foreign(model);
+    let rows = if foreign.is_empty() { 0 } else { (foreign.len() as u16 + 3).min(area.height / 3) };
+    let [list, theirs, below] =
+        Layout::vertical([Constraint::Min(0), Constraint::Length(rows), Constraint::Length(panel)])
+            .areas(area);
+    if rows > 3 {
+        draw_foreign(model, buffer, theirs, &foreign);
+    }
     let board = model.board()?;
     let inner =
         frame::draw_tight(model, buffer, list, &Line::from(format!(" circuits · {} ", board.circuits.len())));
@@ -57,6 +65,47 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
         draw_lines(buffer, inner, &told(model, row, columns, rows));
     }
     at
+}
+
+/// The circuits that other people's processes tell of, worst first: ours are in the table.
+fn foreign(model: &Model) -> Vec<&CircuitSignal> {
+    let signals = model.snapshot.as_ref().and_then(|snapshot| snapshot.signals.as_deref());
+    let mut all: Vec<_> = signals.iter().flat_map(|s| &s.circuits).filter(|circuit| !circuit.ours).collect();
+    all.sort_by_key(|circuit| (std::cmp::Reverse(circuit.severity), circuit.circuit.as_str()));
+    all
+}
+
+#[rustfmt::skip]
+const FOREIGN: &[Column] = &[
+    Column::text("circuit elsewhere", Width::Grow(22), 0),
+    Column::text("process", Width::Fit(20), 0),
+    Column::text("told", Width::Fit(30), 0),
+    Column::number("failing", 7, 0),
+    Column::number("read", 8, 1),
+];
+
+fn draw_foreign(model: &Model, buffer: &mut Buffer, area: Rect, foreign: &[&CircuitSignal]) {
+    let look = model.look;
+    let title = format!(" told by others' metrics, not ours to force · {} ", foreign.len());
+    let inner = frame::draw_tight(model, buffer, area, &Line::from(title));
+    let style = |severity: u8| match severity {
+        0 => look.good(),
+        1 | 2 => look.dim(),
+        3 | 4 => look.warn(),
+        _ => look.bad(),
+    };
+    let row = |circuit: &&CircuitSignal| Row {
+        cells: vec![
+            Cell::new(circuit.circuit.as_str(), look.base()),
+            Cell::new(circuit.process.as_str(), look.dim()),
+            Cell::new(circuit.state.as_str(), style(circuit.severity)),
+            Cell::new(circuit.failure_rate.map_or("n/a".to_owned(), percent), look.base()),
+            Cell::new(phrase::ago(circuit.read_at, model), look.dim()),
+        ],
+        ..Row::default()
+    };
+    let rows = foreign.iter().map(row).collect();
+    Table { columns: FOREIGN, rows, cursor: None, look }.draw(buffer, inner);
 }
 
 fn cells(model: &Model, row: &CircuitRow) -> Row {

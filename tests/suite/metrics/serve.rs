@@ -6,13 +6,13 @@ use axum::Router;
 use tokio::{net::TcpListener, task::JoinSet};
 
 /// A running server; it stops when dropped.
-pub(super) struct Server {
-    pub(super) address: String,
+pub(crate) struct Server {
+    pub(crate) address: String,
     _tasks: JoinSet<()>,
 }
 
 impl Server {
-    pub(super) async fn start(routes: Router) -> Self {
+    pub(crate) async fn start(routes: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port").to_string();
         let mut tasks = JoinSet::new();
@@ -20,7 +20,7 @@ impl Server {
         Self { address, _tasks: tasks }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }
