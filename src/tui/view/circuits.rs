@@ -44,7 +44,7 @@ const COLUMNS: &[Column] = &[
 pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
     let panel = model.panel_rows() as u16;
     let foreign = foreign(model);
-    let rows = if foreign.is_empty() { 0 } else { (foreign.len() as u16 + 3).min(area.height / 3) };
+    let rows = if foreign.is_empty() { 0 } else { (foreign.len() as u16 + 3).min((area.height / 4).max(5)) };
     let [list, theirs, below] =
         Layout::vertical([Constraint::Min(0), Constraint::Length(rows), Constraint::Length(panel)])
             .areas(area);
@@ -68,7 +68,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
 }
 
 /// The circuits that other people's processes tell of, worst first: ours are in the table.
-fn foreign(model: &Model) -> Vec<&CircuitSignal> {
+pub(super) fn foreign(model: &Model) -> Vec<&CircuitSignal> {
     let signals = model.snapshot.as_ref().and_then(|snapshot| snapshot.signals.as_deref());
     let mut all: Vec<_> = signals.iter().flat_map(|s| &s.circuits).filter(|circuit| !circuit.ours).collect();
     all.sort_by_key(|circuit| (std::cmp::Reverse(circuit.severity), circuit.circuit.as_str()));
@@ -79,7 +79,7 @@ fn foreign(model: &Model) -> Vec<&CircuitSignal> {
 const FOREIGN: &[Column] = &[
     Column::text("circuit elsewhere", Width::Grow(22), 0),
     Column::text("process", Width::Fit(20), 0),
-    Column::text("told", Width::Fit(30), 0),
+    Column::text("told", Width::Fit(34), 0),
     Column::number("failing", 7, 0),
     Column::number("read", 8, 1),
 ];
@@ -88,17 +88,11 @@ fn draw_foreign(model: &Model, buffer: &mut Buffer, area: Rect, foreign: &[&Circ
     let look = model.look;
     let title = format!(" told by others' metrics, not ours to force · {} ", foreign.len());
     let inner = frame::draw_tight(model, buffer, area, &Line::from(title));
-    let style = |severity: u8| match severity {
-        0 => look.good(),
-        1 | 2 => look.dim(),
-        3 | 4 => look.warn(),
-        _ => look.bad(),
-    };
     let row = |circuit: &&CircuitSignal| Row {
         cells: vec![
             Cell::new(circuit.circuit.as_str(), look.base()),
             Cell::new(circuit.process.as_str(), look.dim()),
-            Cell::new(circuit.state.as_str(), style(circuit.severity)),
+            Cell::new(circuit.state.as_str(), phrase::severity(circuit.severity, look)),
             Cell::new(circuit.failure_rate.map_or("n/a".to_owned(), percent), look.base()),
             Cell::new(phrase::ago(circuit.read_at, model), look.dim()),
         ],

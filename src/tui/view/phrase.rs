@@ -244,3 +244,13 @@ pub(super) fn mark(model: &Model, id: &str, version: i64) -> Mark {
         Some(_) => Mark::Changed,
     }
 }
+
+/// How a circuit that others tell of is drawn, by how bad it is.
+pub(super) fn severity(severity: u8, look: Look) -> Style {
+    match severity {
+        0 => look.good(),
+        1 | 2 => look.dim(),
+        3 | 4 => look.warn(),
+        _ => look.bad(),
+    }
+}

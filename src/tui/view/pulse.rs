@@ -136,6 +136,15 @@ fn draw_circuits(model: &Model, buffer: &mut Buffer, area: Rect) {
             lines.extend(told.into_iter().map(|line| piece(format!("  {line}"), model.look.dim())));
         }
     }
+    // Of others' only those that are not well.
+    for circuit in super::circuits::foreign(model).into_iter().filter(|circuit| circuit.severity > 2) {
+        let told = format!("{} of {}", circuit.circuit, circuit.process);
+        let room = columns.saturating_sub(width(circuit.state.as_str()) + 2);
+        lines.push(Line::from(vec![
+            Span::styled(format!("{}  ", fit(&told, room)), model.look.dim()),
+            Span::styled(circuit.state.as_str().to_owned(), phrase::severity(circuit.severity, model.look)),
+        ]));
+    }
     if lines.is_empty() {
         lines.push(piece("no calls yet", model.look.dim()));
     }

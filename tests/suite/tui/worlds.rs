@@ -25,7 +25,8 @@ use redrive::{
         },
     },
     metrics::signals::{
-        KeySignal, KeySignals, Lever, OperationSignal, Point, Signals, TargetStatus, Verdict, VerdictKind,
+        CircuitSignal, KeySignal, KeySignals, Lever, OperationSignal, Point, Signals, TargetStatus, Verdict,
+        VerdictKind,
     },
     poll::{Snapshot, snapshot::DatabaseHealth},
 };
@@ -504,11 +505,30 @@ fn signals(kind: VerdictKind) -> Signals {
             operation("github.create_hook", "worker-a", 7.0, 5.6, kind),
             operation("tfc.create_notification", "worker-a", 7.1, 0.2, VerdictKind::Calm),
         ],
-        circuits: Vec::new(),
+        circuits: if storm { foreign_circuits() } else { Vec::new() },
         keys: Some(key_signals(storm)),
         chart: (0..=180).map(|n| point(n * 5)).collect(),
         targets: vec![target("worker-a"), target("legacy-crm")],
     }
+}
+
+fn foreign_circuits() -> Vec<CircuitSignal> {
+    let circuit =
+        |name: &str, process: &str, state: &str, severity: u8, failing: Option<f64>| CircuitSignal {
+            circuit: safe(name),
+            process: safe(process),
+            state: safe(state),
+            severity,
+            failure_rate: failing,
+            ours: process == "worker-a",
+            read_at: before(1),
+        };
+    vec![
+        circuit("github.create_hook", "worker-a", "open", 5, None),
+        circuit("payments-api", "edge-envoy", "at capacity", 4, None),
+        circuit("payments", "checkout", "open", 5, Some(0.78)),
+        circuit("payments-http.charge", "billing", "last seen open 14:01, unconfirmed", 4, None),
+    ]
 }
 
 fn key_signals(storm: bool) -> KeySignals {
