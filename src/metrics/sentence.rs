@@ -51,10 +51,16 @@ pub(super) fn unknown(targets: usize, silent: usize, stale: &[&str], samples: us
     }
 }
 
-/// The smallest budget left among those who tell; 0 when somebody's retries were denied for it.
+/// The smallest budget left among those who tell; 0 when somebody's retries were denied for it. The full purse of one who
+/// hardly retries says nothing of the others.
 fn budget(callers: &[Caller]) -> Option<f64> {
     if callers.iter().any(|caller| caller.counts.denied_by_budget > 0.0) {
         return Some(0.0);
+    }
+    let all: f64 = callers.iter().map(|caller| caller.counts.retries).sum();
+    let telling = callers.iter().filter(|caller| caller.budget.is_some());
+    if telling.map(|caller| caller.counts.retries).sum::<f64>() < 0.1 * all {
+        return None;
     }
     callers.iter().filter_map(|caller| caller.budget).min_by(f64::total_cmp)
 }

@@ -139,6 +139,7 @@ fn whole(model: &Model, columns: usize) -> Vec<Line<'static>> {
         let callers: Vec<_> = verdict
             .callers
             .iter()
+            .filter(|(_, share)| *share >= 0.005)
             .take(4)
             .map(|(name, share)| format!("{name} {}", percent(*share)))
             .collect();
