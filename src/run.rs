@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// The exit code of a process that SIGTERM ended.
-const STOPPED: u8 = 143;
+pub(crate) const STOPPED: u8 = 143;
 
 /// What every command needs to know about its surroundings: gathered by `cli`.
 #[derive(Debug, Clone)]
@@ -262,6 +262,18 @@ pub fn demo(settings: &Settings, plan: &demo::Plan, look: &Look) -> anyhow::Resu
         }
         Ok(ExitCode::from(exit.code()))
     })
+}
+
+/// `redrive demo --headless`: what the scenario came to; `None` when the process was asked to stop before its end.
+///
+/// # Errors
+/// When a part of the demo cannot be set up.
+pub async fn rehearse(plan: &demo::Plan) -> anyhow::Result<Option<demo::Report>> {
+    tokio::select! {
+        biased;
+        () = stopped()? => Ok(None),
+        report = demo::rehearse(plan) => Ok(Some(report?)),
+    }
 }
 
 /// `redrive`, `redrive top`.

@@ -7,6 +7,7 @@ mod act;
 mod check;
 mod circuits;
 mod config_file;
+mod demo;
 mod keys;
 mod lab;
 mod letters;
@@ -30,7 +31,6 @@ use std::{
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
 
 use crate::{
-    demo,
     domain::{onboarding::State, text::SafeText},
     engine::injection::{BadInjection, Injection},
     run::{self, Settings},
@@ -80,7 +80,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The whole thing on this machine with nothing installed: a storm to watch and to clear
-    Demo(Demo),
+    Demo(demo::Args),
     /// The dashboard (the default)
     Top(Top),
     /// Run onboardings and replays; serve the intake and /metrics
@@ -119,29 +119,6 @@ struct Top {
     /// How often the database is read and targets are scraped
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     interval: Duration,
-}
-
-#[derive(Debug, Args)]
-struct Demo {
-    /// What goes wrong: outage or calm [default: outage; with --only upstreams: calm]
-    #[arg(long, value_name = "NAME")]
-    scenario: Option<demo::Scenario>,
-    /// Run the scenario's times, delays and windows this much faster (below 1) or slower
-    #[arg(long, value_name = "FACTOR", default_value_t = 0.5, value_parser = factor)]
-    time_factor: f64,
-    /// Makes a run repeatable
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-    /// Run only the stand-ins for GitHub, Terraform Cloud and the notification webhook
-    #[arg(long, value_name = "PART", value_parser = ["upstreams"], requires = "listen")]
-    only: Option<String>,
-    /// Where the stand-ins listen, with --only upstreams
-    #[arg(long, value_name = "ADDR", requires = "only")]
-    listen: Option<SocketAddr>,
-    #[command(flatten)]
-    faults: Faults,
-    #[command(flatten)]
-    top: Top,
 }
 
 #[derive(Debug, Args)]
@@ -224,16 +201,7 @@ fn dispatch(cli: Cli, names_a_database: bool) -> anyhow::Result<ExitCode> {
         Some(Command::Demo(_)) if names_a_database => wrong_usage(
             "the demo brings a database of its own: leave --database-url away, or look at yours with redrive top",
         ),
-        Some(Command::Demo(demo)) => match demo.listen {
-            Some(_) if !demo.faults.faults.is_empty() => {
-                wrong_usage("--fault is for workers; the stand-ins' troubles are set with PUT /_faults")
-            }
-            None if demo.faults.faults.iter().any(Injection::ends_the_process) => wrong_usage(
-                "a fault that ends or stops the process would take the dashboard with it: give it to a worker of its own (redrive worker --fault …)",
-            ),
-            Some(listen) => run::upstreams(&settings, listen, &demo.plan()),
-            None => run::demo(&settings, &demo.plan(), &demo.top.into()),
-        },
+        Some(Command::Demo(args)) => demo::run(&settings, args),
         Some(Command::Worker(worker)) => {
             run::worker(&settings, worker.listen, worker.name, worker.faults.faults)
         }
@@ -249,21 +217,6 @@ fn dispatch(cli: Cli, names_a_database: bool) -> anyhow::Result<ExitCode> {
     }
 }
 
-impl Demo {
-    fn plan(&self) -> demo::Plan {
-        demo::Plan {
-            scenario: self.scenario.unwrap_or(match self.only {
-                Some(_) => demo::Scenario::Calm,
-                None => demo::Scenario::Outage,
-            }),
-            time_factor: self.time_factor,
-            seed: self.seed,
-            interval: self.top.interval,
-            faults: self.faults.faults.clone(),
-        }
-    }
-}
-
 impl From<Top> for run::Look {
     fn from(top: Top) -> Self {
         let of_environment = Look::of_environment(|name| std::env::var(name).ok());
@@ -272,13 +225,6 @@ impl From<Top> for run::Look {
             _ => of_environment,
         };
         Self { look, interval: top.interval }
-    }
-}
-
-fn factor(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(factor) if (0.01..=100.0).contains(&factor) => Ok(factor),
-        _ => Err("a number from 0.01 to 100 is expected".to_owned()),
     }
 }
 

@@ -33,7 +33,10 @@ pub(super) fn start(
     cancel: &CancellationToken,
 ) -> Result<(), HttpError> {
     let client = http::client(Duration::from_secs(5))?;
-    let every = scaled(plan, EVERY).max(Duration::from_millis(50));
+    let every = match plan.scenario.is_about_onboardings() {
+        true => scaled(plan, EVERY).max(Duration::from_millis(50)),
+        false => EVERY,
+    };
     let mut random = random(plan, 1);
     let cancel = cancel.clone();
     let url = format!("http://{intake}/onboardings");

@@ -1,35 +1,35 @@
-//! The unprotected caller: it retries at once, has no budget, no circuit and no backoff, and exports its own metrics.
-//! It shares GitHub's hooks with our worker, and it is what makes an outage a storm.
+//! The unprotected caller of GitHub: it retries at once, has no budget, no circuit and no backoff, and exports what any
+//! HTTP client does. It shares GitHub's hooks with our worker, and it is what makes an outage a storm.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-
-use axum::{Router, routing::get};
-use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family},
-    registry::Registry,
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::net::TcpListener;
+
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{ANYWHERE, DemoError, LEGACY, Plan, WORKER, random, scaled, upstreams};
-use crate::{clock, http};
+use super::{
+    DemoError, LEGACY, Plan, random, scaled,
+    traffic::{Arrivals, Caller, Failed, Guarding, Manner},
+    upstreams::{self, ledger::Ledger},
+};
+use crate::{
+    http,
+    resilience::backoff::{Backoff, Jitter},
+};
 
 /// The operation it calls.
-const OPERATION: &str = "github.create_hook";
+pub(super) const OPERATION: &str = "github.create_hook";
 /// First tries arrive this often.
 const EVERY: Duration = Duration::from_millis(100);
-/// It gives up after so many attempts.
-const ATTEMPTS: usize = 4;
-/// It waits this long for an answer.
-const TIMEOUT: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    operation: &'static str,
-    attempt: &'static str,
-    outcome: &'static str,
-}
+/// Four attempts at once, each of which waits a second.
+const AT_ONCE: Duration = Duration::from_nanos(1);
+const MANNER: Manner = Manner::unprotected(
+    4,
+    Backoff { base: AT_ONCE, cap: AT_ONCE, jitter: Jitter::None },
+    Duration::from_secs(1),
+);
 
 /// Starts calling, and serves the metrics; answers where.
 pub(super) async fn start(
@@ -38,89 +38,41 @@ pub(super) async fn start(
     tracker: &TaskTracker,
     cancel: &CancellationToken,
 ) -> Result<SocketAddr, DemoError> {
-    let requests = Family::<Labels, Counter>::default();
-    let mut registry = Registry::default();
-    registry.register("http_client_requests", "Requests sent, by attempt and outcome", requests.clone());
-    let registry = Arc::new(registry);
-    let listener = TcpListener::bind(ANYWHERE).await?;
-    let address = listener.local_addr()?;
-    let page = move || {
-        let registry = Arc::clone(&registry);
-        async move {
-            let mut text = String::new();
-            // Writing to a String cannot fail.
-            let _ = encode(&mut text, &registry);
-            text
-        }
-    };
-    let app = Router::new().route("/metrics", get(page));
-    let stop = cancel.clone();
-    tracker.spawn(async move {
-        let serving = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the legacy caller's metrics are gone");
-        }
-    });
-
-    let client = http::client(TIMEOUT)?;
-    let base = format!("http://{}/github", stand_ins.addr);
+    let manners = [(OPERATION, MANNER)];
+    let caller = Caller::start(LEGACY, &manners, Guarding::Plain, random(plan, 2), tracker, cancel).await?;
+    let address = caller.address();
+    let base = format!("http://{}/github/repos/crm", stand_ins.addr);
     // The first tries come at one pace whatever the demo's: a storm is counted, not timed.
-    let every = scaled(plan, EVERY).clamp(Duration::from_millis(40), Duration::from_millis(100));
-    let mut random = random(plan, 2);
-    let (calls, cancelled) = (tracker.clone(), cancel.clone());
-    tracker.spawn(async move {
-        let calling = async {
-            loop {
-                let url = format!("{base}/repos/crm/customer-{}/hooks", random.bits() % 100_000);
-                let (client, requests, cancelled) = (client.clone(), requests.clone(), cancelled.clone());
-                calls.spawn(async move {
-                    cancelled.run_until_cancelled(call(&client, &url, &requests)).await;
-                });
-                clock::sleep(every.mul_f64(0.5 + random.unit())).await;
-            }
-        };
-        cancelled.run_until_cancelled(calling).await;
+    let every = scaled(plan, EVERY).clamp(Duration::from_millis(40), EVERY);
+    let customers = Arc::new(Mutex::new(random(plan, 3)));
+    Arrivals { every, random: random(plan, 4) }.start(tracker, cancel, move || {
+        let customer = customers.lock().unwrap_or_else(PoisonError::into_inner).bits() % 100_000;
+        let (caller, url) = (Arc::clone(&caller), format!("{base}/customer-{customer}/hooks"));
+        async move {
+            caller.call(0, |_| create(&caller.client, &url)).await;
+        }
     });
     Ok(address)
 }
 
-/// One call with all its retries, at once and without mercy.
-async fn call(client: &http::Client, url: &str, requests: &Family<Labels, Counter>) {
+async fn create(client: &http::Client, url: &str) -> Result<(), Failed> {
     let hook = serde_json::json!({
         "name": "web",
         "active": true,
         "events": ["push"],
         "config": { "url": "https://crm.invalid/hook", "content_type": "json" },
     });
-    for attempt in 0..ATTEMPTS {
-        let sent = client.post(url).header("x-caller", LEGACY).json(&hook).send().await;
-        // "Already exists" is all it wants.
-        let worked = sent.is_ok_and(|answer| answer.status().is_success() || answer.status().as_u16() == 422);
-        let labels = Labels {
-            operation: OPERATION,
-            attempt: if attempt == 0 { "first" } else { "retry" },
-            outcome: if worked { "success" } else { "failure" },
-        };
-        requests.get_or_create(&labels).inc();
-        if worked {
-            return;
-        }
-    }
+    let sent = client.post(url).header("x-caller", LEGACY).json(&hook).send().await;
+    // "Already exists" is all it wants.
+    let well = sent.is_ok_and(|answer| answer.status().is_success() || answer.status().as_u16() == 422);
+    well.then_some(()).ok_or(Failed)
 }
 
-/// What protection was worth: requests that failed, by caller.
-pub(super) fn worth(ledger: &upstreams::ledger::Ledger) -> String {
+/// What it and all others sent to the operation, and how much of it failed.
+pub(super) fn sent(ledger: &Ledger) -> [(u64, u64); 2] {
     let callers = ledger.callers();
-    let of = |legacy: bool| {
+    [true, false].map(|legacy| {
         let counted = callers.iter().filter(|c| c.operation == OPERATION && (c.caller == LEGACY) == legacy);
         counted.fold((0, 0), |(all, failed), c| (all + c.requests, failed + c.failed))
-    };
-    let ((theirs, theirs_failed), (ours, ours_failed)) = (of(true), of(false));
-    let counts = ledger.counts();
-    format!(
-        "{OPERATION}, side by side\n  {LEGACY:<12} sent {theirs:>6} requests, {theirs_failed:>6} failed\n  \
-         {WORKER:<12} sent {ours:>6} requests, {ours_failed:>6} failed\n\
-         {} hooks and {} notifications stood at the stand-ins when they closed.",
-        counts.hooks, counts.notifications
-    )
+    })
 }

@@ -1,13 +1,23 @@
-//! The whole thing on one machine with nothing installed: stand-ins for the upstreams, a scenario that troubles them,
-//! an unprotected legacy caller, a steady arrival of onboardings, a worker, and the dashboard on top.
+//! The whole thing on one machine with nothing installed: stand-ins for the upstreams, an incident with its services and
+//! callers, a steady arrival of onboardings, a worker, and the dashboard on top, or a report at the end.
 //!
+//! ```text
+//!  Scenario ─▶ incident: sets up traffic, plays its phases ─┐ worker, stand-ins, SQLite ─▶ poll ─▶ dashboard
+//!              stage: its time, the phases                  └────────── metrics ──────────▶      └▶ seen ─▶ Report
+//! ```
 //! Everything lives in one process and one temporary folder, on ports the system picks, so that any number of demos run
-//! side by side and none leaves anything behind.
+//! side by side and none leaves anything behind. In a scenario durations scale with the time factor and rates do not: a
+//! storm is counted, not timed.
 
 mod arrivals;
+mod incident;
 pub mod lab;
 mod legacy;
+mod report;
 mod scenario;
+mod seen;
+mod stage;
+mod traffic;
 pub mod upstreams;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -28,11 +38,17 @@ use crate::{
         verdict::Rules,
     },
     poll::{self, Feed, Sources},
+    resilience::invalid::Invalid,
     service::process::{Process, ProcessError},
     store::{self, OpenOptions},
 };
 
+use incident::{Ground, Incident};
+pub use report::{Expectation, Figure, Report};
 pub use scenario::{Scenario, UnknownScenario};
+pub use seen::{Said, Turn};
+pub use stage::Phase;
+use stage::{Operator, Stage};
 
 /// The name of the demo's worker, on the screen and in its metrics.
 const WORKER: &str = "worker-a";
@@ -40,6 +56,12 @@ const WORKER: &str = "worker-a";
 const LEGACY: &str = "legacy-crm";
 /// How long the parts may take to stop.
 const GRACE: Duration = Duration::from_secs(3);
+/// Looks within one window of the verdict.
+const LOOKS: u32 = 10;
+/// Targets are not scraped more often than this.
+const SOONEST: Duration = Duration::from_millis(100);
+/// Onboardings that are not what a scenario is about are hurried no more than this.
+const SLOWEST_TO_SCALE: f64 = 0.25;
 /// A fresh address on loopback.
 const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -84,6 +106,12 @@ pub enum DemoError {
     /// A target of our own.
     #[error(transparent)]
     Target(#[from] BadTarget),
+    /// A caller whose manner makes no sense.
+    #[error("a caller of the demo cannot be: {0}")]
+    Manner(#[from] Invalid),
+    /// A command of its own was refused.
+    #[error("the demo could not prepare its database: {0}")]
+    Refused(String),
 }
 
 /// A demo while it runs.
@@ -92,7 +120,8 @@ pub struct Running {
     pub engine: Engine,
     /// What the dashboard looks at.
     pub feed: Feed,
-    ledger: Arc<upstreams::ledger::Ledger>,
+    incident: Arc<dyn Incident>,
+    stage: Arc<Stage>,
     tracker: TaskTracker,
     cancel: CancellationToken,
     folder: tempfile::TempDir,
@@ -110,10 +139,58 @@ impl Running {
 /// # Errors
 /// See [`DemoError`].
 pub async fn start(plan: &Plan) -> Result<Running, DemoError> {
+    let running = set_up(plan, Operator::Present).await?;
+    let (incident, stage) = (Arc::clone(&running.incident), Arc::clone(&running.stage));
+    let cancel = running.cancel.clone();
+    running.tracker.spawn(async move { cancel.run_until_cancelled(incident.play(&stage)).await });
+    Ok(running)
+}
+
+/// Plays the scenario to its end without a dashboard, looking at what one would have shown, and tells.
+///
+/// # Errors
+/// See [`DemoError`].
+pub async fn rehearse(plan: &Plan) -> Result<Report, DemoError> {
+    let running = set_up(plan, Operator::Played).await?;
+    let (incident, stage) = (Arc::clone(&running.incident), Arc::clone(&running.stage));
+    let mut snapshots = running.feed.snapshots.clone();
+    let mut seen = seen::Seen::default();
+    {
+        let mut playing = std::pin::pin!(incident.play(&stage));
+        loop {
+            tokio::select! {
+                () = &mut playing => break,
+                Ok(()) = snapshots.changed() => {
+                    let snapshot = Arc::clone(&snapshots.borrow_and_update());
+                    seen.look(&snapshot, &stage);
+                }
+            }
+        }
+    }
+    let (phases, real_seconds) = (stage.phases(), stage.real_seconds());
+    running.halt().await;
+    let expectations = incident.expectations(&stage, &seen);
+    Ok(Report {
+        scenario: plan.scenario,
+        says: plan.scenario.says(),
+        tamed_by: plan.scenario.tamed_by(),
+        seed: plan.seed,
+        time_factor: plan.time_factor,
+        real_seconds,
+        phases,
+        met: expectations.iter().all(|expectation| expectation.met),
+        verdicts: seen.verdicts,
+        operations: seen.turns,
+        figures: incident.figures(&stage),
+        expectations,
+    })
+}
+
+async fn set_up(plan: &Plan, operator: Operator) -> Result<Running, DemoError> {
     let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
     let folder = tempfile::Builder::new().prefix("redrive-demo-").tempdir()?;
     let url = format!("sqlite:{}", database(&folder).display());
-    let engine_config = engine_config(plan.time_factor);
+    let engine_config = engine_config(plan);
     store::migrate(&url).await?;
     let injections = Injections::new(plan.faults.clone());
     let options = OpenOptions { injections: Arc::clone(&injections), ..OpenOptions::default() };
@@ -135,25 +212,38 @@ pub async fn start(plan: &Plan) -> Result<Running, DemoError> {
         injections,
     };
     let intake = worker.start(&tracker, &cancel).await?;
-    let legacy = legacy::start(&stand_ins, plan, &tracker, &cancel).await?;
     arrivals::start(intake, plan, &tracker, &cancel)?;
-    scenario::start(plan, &stand_ins.faults, &tracker, &cancel);
+    let ground = Ground {
+        plan,
+        engine: &engine,
+        database: &url,
+        stand_ins: &stand_ins,
+        tracker: &tracker,
+        cancel: &cancel,
+    };
+    let incident = incident::set_up(&ground).await?;
 
-    let targets = vec![
-        Target::parse(&format!("http://{intake}/metrics"))?.named(WORKER),
-        Target::parse(&format!("http://{legacy}/metrics"))?.named(LEGACY),
-    ];
+    let mut targets = vec![Target::parse(&format!("http://{intake}/metrics"))?.named(WORKER)];
+    targets.extend(incident.targets()?);
+    let rules = Rules { time_factor: plan.time_factor, ..Rules::default() };
     let sources = Sources {
         reader: opened.reader,
         interval: plan.interval,
         targets,
         prometheus: None,
-        scrape_interval: Duration::from_secs(1).min(plan.interval),
-        rules: Rules { time_factor: plan.time_factor, ..Rules::default() },
+        scrape_interval: scrape_interval(plan, &rules),
+        rules,
         presets: Presets::default(),
     };
+    let stage = Arc::new(Stage::new(plan.time_factor, operator));
     let feed = poll::start(sources, &tracker, &cancel)?;
-    Ok(Running { engine, feed, ledger: stand_ins.ledger, tracker, cancel, folder })
+    Ok(Running { engine, feed, incident, stage, tracker, cancel, folder })
+}
+
+/// Often enough for a few looks within the verdict's window, however short the demo makes it.
+fn scrape_interval(plan: &Plan, rules: &Rules) -> Duration {
+    let often = rules.scaled(rules.window) / LOOKS;
+    often.clamp(SOONEST, Duration::from_secs(1)).min(plan.interval)
 }
 
 impl Running {
@@ -169,6 +259,12 @@ impl Running {
 
     /// Stops every part, removes the folder, and says what protection was worth.
     pub async fn stop(self) -> String {
+        let (incident, stage) = (Arc::clone(&self.incident), Arc::clone(&self.stage));
+        self.halt().await;
+        format!("side by side\n{}", report::lines(&incident.figures(&stage)))
+    }
+
+    async fn halt(self) {
         self.cancel.cancel();
         self.tracker.close();
         // What does not stop in time ends with the process; its folder goes all the same.
@@ -177,11 +273,10 @@ impl Running {
         if let Err(error) = self.folder.close() {
             tracing::warn!(%error, folder = %folder.display(), "the demo's folder could not be removed");
         }
-        legacy::worth(&self.ledger)
     }
 }
 
-/// Runs only the stand-ins, and with any scenario but calm the legacy caller, until `shutdown`; answers what to tell
+/// Runs only the stand-ins, and for the outage its troubles and the legacy caller, until `shutdown`; answers what to tell
 /// the user.
 ///
 /// # Errors
@@ -204,9 +299,12 @@ pub async fn only_upstreams(
          ledger of effects   http://{at}/_ledger\n\
          troubles (PUT JSON) http://{at}/_faults"
     );
-    if plan.scenario != Scenario::Calm {
+    if plan.scenario == Scenario::Outage {
         let legacy = legacy::start(&stand_ins, plan, tracker, shutdown).await?;
-        scenario::start(plan, &stand_ins.faults, tracker, shutdown);
+        let stage = Stage::new(plan.time_factor, Operator::Present);
+        let (faults, stop) = (Arc::clone(&stand_ins.faults), shutdown.clone());
+        let troubles = async move { incident::troubles(&faults, &stage).await };
+        tracker.spawn(async move { stop.run_until_cancelled(troubles).await });
         said.push_str(&format!("\n{LEGACY}'s metrics http://{legacy}/metrics"));
     }
     Ok(said)
@@ -216,11 +314,12 @@ fn database(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join("demo.db")
 }
 
-fn engine_config(time_factor: f64) -> config::Engine {
+fn engine_config(plan: &Plan) -> config::Engine {
+    let onboardings = plan.scenario.is_about_onboardings();
     config::Engine {
         lease: Duration::from_secs(5),
         concurrency: 64,
-        time_factor,
+        time_factor: if onboardings { plan.time_factor } else { plan.time_factor.max(SLOWEST_TO_SCALE) },
         poll: Duration::from_millis(500),
         // What failed is what there is to see and to act on.
         cleanup_after: None,

@@ -1,62 +1,84 @@
-//! What goes wrong, and when.
+//! The scenarios by name: what each is about in one line, what tames it, and how fast it is played. What happens in
+//! them is in `incident`.
 
-use std::{sync::Arc, time::Duration};
+use crate::domain::word::words;
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+/// `words!`, whose lines of documentation are also what the command line says.
+macro_rules! scenarios {
+    ($($(#[doc = $line:literal])+ $variant:ident = $word:literal),+ $(,)?) => {
+        words!(
+            /// An incident the demo can show.
+            Scenario, "scenario", { $($(#[doc = $line])+ $variant = $word),+ }
+        );
 
-use super::{
-    Plan, scaled,
-    upstreams::fault::{Faults, Mode, Trouble},
-};
-use crate::{clock, domain::word::words};
+        impl Scenario {
+            /// What happens, in one sentence.
+            pub const fn says(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($line),+).trim_ascii()),+ }
+            }
+        }
+    };
+}
 
-words!(
-    /// An incident the demo can show.
-    Scenario, "scenario", {
-        /// GitHub's hooks and some of its look-ups answer 503, and all of it slows down, for 90 s; then it recovers.
-        Outage = "outage",
-        /// Nothing goes wrong.
-        Calm = "calm",
-    }
-);
+scenarios! {
+    /// GitHub answers 503 and is slow for 90 s; an unprotected caller makes it a storm.
+    Outage = "outage",
+    /// A bad release, rolled back after 10 min, keeps a service down for an hour: every caller keeps retrying.
+    Yandex = "yandex",
+    /// A person taps "Try again" four times, a balancer sends every request six times: 30 requests from one person.
+    TapTryAgain = "tap-try-again",
+    /// A few heavy calls use up a uniform retry budget and starve the light ones.
+    HeavyEndpoint = "heavy-endpoint",
+    /// 1,000 clients fail together and come back in waves.
+    NoJitter = "no-jitter",
+    /// A reply is lost, the caller asks again without a key, and is charged twice.
+    DoubleCharge = "double-charge",
+    /// Responses cannot be stored for a while.
+    StorageFailure = "storage-failure",
+    /// A process died holding a key, 24 h ago.
+    StuckLock = "stuck-lock",
+    /// One item always fails.
+    Poison = "poison",
+    /// Nothing goes wrong.
+    Calm = "calm",
+}
 
 /// A scenario that is not known.
 pub type UnknownScenario = crate::domain::word::UnknownWord;
 
-/// How long everything is well at first.
-const CALM: Duration = Duration::from_secs(16);
-/// How long the outage lasts.
-const OUTAGE: Duration = Duration::from_secs(90);
+impl Scenario {
+    /// What tames it.
+    pub const fn tamed_by(self) -> &'static str {
+        match self {
+            Self::Outage => "a budget and a circuit, parked work, and a replay at a pace",
+            Self::Yandex => "a retry budget and a circuit",
+            Self::TapTryAgain => "retrying at one layer only",
+            Self::HeavyEndpoint => "a budget for each operation, by weight",
+            Self::NoJitter => "full jitter",
+            Self::DoubleCharge => "an idempotency key: one effect, the stored response replayed",
+            Self::StorageFailure => "a marked key: the handler runs again, nothing broken is replayed",
+            Self::StuckLock => "leases: a take-over when one is over, a guarded release before",
+            Self::Poison => "attempts that end in a dead letter",
+            Self::Calm => "nothing: there is nothing to tame",
+        }
+    }
 
-/// Starts the scenario's timeline.
-pub(super) fn start(plan: &Plan, faults: &Arc<Faults>, tracker: &TaskTracker, cancel: &CancellationToken) {
-    let Scenario::Outage = plan.scenario else { return };
-    let (calm, outage) = (scaled(plan, CALM), scaled(plan, OUTAGE));
-    let (faults, cancel) = (Arc::clone(faults), cancel.clone());
-    tracker.spawn(async move {
-        let timeline = async {
-            clock::sleep(calm).await;
-            tracing::info!("the outage begins");
-            // Hooks are down but for a few lucky calls; reading is slow, which is where it first shows.
-            let hooks = Trouble {
-                share: 0.97,
-                latency_ms: millis(outage.mul_f64(0.004)),
-                ..Trouble::always(Mode::Unavailable)
-            };
-            faults.set("github.create_hook", hooks);
-            // A look-up has one attempt only: what it loses becomes a letter at once.
-            faults.set("github.repository", Trouble { share: 0.3, ..Trouble::always(Mode::Unavailable) });
-            faults.set("github", Trouble { latency_ms: millis(outage.mul_f64(0.002)), ..Trouble::default() });
-            clock::sleep(outage).await;
-            tracing::info!("the outage is over");
-            for place in ["github.create_hook", "github.repository", "github"] {
-                faults.clear(place);
-            }
-        };
-        cancel.run_until_cancelled(timeline).await;
-    });
-}
+    /// The time factor when nobody names one: about a minute, with or without a dashboard; the dashboard's outage is
+    /// slow enough to act in.
+    pub const fn usual_factor(self, headless: bool) -> f64 {
+        match self {
+            Self::Outage | Self::Calm if !headless => 0.5,
+            Self::Outage | Self::Calm => 0.25,
+            Self::Yandex => 0.013,
+            Self::TapTryAgain => 0.12,
+            Self::HeavyEndpoint => 0.3,
+            Self::NoJitter => 0.8,
+            Self::DoubleCharge | Self::StorageFailure | Self::StuckLock | Self::Poison => 0.5,
+        }
+    }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    /// Whether it is about onboardings: elsewhere they are few, and only there so that no screen is empty.
+    pub(super) const fn is_about_onboardings(self) -> bool {
+        matches!(self, Self::Outage | Self::Poison | Self::Calm)
+    }
 }

@@ -32,6 +32,7 @@ use std::time::Instant;
 pub use chart::chart;
 pub use policy::Policy;
 pub use record::{GroupCount, LayerCount, Outcome, Report};
+pub(super) use scenario::{Effect, Server as Capacity};
 pub use scenario::{Incident, Scenario};
 
 /// A policy that the scenario does not have.

@@ -1,0 +1,104 @@
+//! What became of a caller's calls. Pure; times are real ones since the caller began.
+
+use std::time::Duration;
+
+/// One call with all its retries.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Call {
+    /// Which operation of the caller's, by its place in the list.
+    pub(crate) operation: usize,
+    /// When it was made.
+    pub(crate) began: Duration,
+    /// When it ended.
+    pub(crate) ended: Duration,
+    /// How many attempts it took.
+    pub(crate) attempts: u32,
+    /// It succeeded.
+    pub(crate) well: bool,
+    /// A retry, or the whole call, was not made for want of budget or behind an open circuit.
+    pub(crate) denied: bool,
+}
+
+/// All of them, in the order in which they ended.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Tally(pub(crate) Vec<Call>);
+
+impl Tally {
+    /// Those of one operation.
+    pub(crate) fn of(&self, operation: usize) -> Self {
+        Self(self.0.iter().copied().filter(|call| call.operation == operation).collect())
+    }
+
+    /// How many calls.
+    pub(crate) fn calls(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many attempts, retries among them.
+    pub(crate) fn attempts(&self) -> u64 {
+        self.0.iter().map(|call| u64::from(call.attempts)).sum()
+    }
+
+    /// Attempts beyond the first of each call.
+    pub(crate) fn retries(&self) -> u64 {
+        self.0.iter().map(|call| u64::from(call.attempts.saturating_sub(1))).sum()
+    }
+
+    /// The share of calls that succeeded; 1 of none.
+    pub(crate) fn goodput(&self) -> f64 {
+        share(self.0.iter().filter(|call| call.well).count(), self.0.len())
+    }
+
+    /// The share of calls to which a retry, or all, was denied; 0 of none.
+    pub(crate) fn denied(&self) -> f64 {
+        1.0 - share(self.0.iter().filter(|call| !call.denied).count(), self.0.len())
+    }
+
+    /// When the last call that succeeded had done so.
+    pub(crate) fn last_success(&self) -> Option<Duration> {
+        self.0.iter().filter(|call| call.well).map(|call| call.ended).max()
+    }
+
+    /// How long it was down: from the first stretch of length `every` in which fewer than half of the calls that were
+    /// made succeeded, to the end of the last such stretch. Nobody's call says nothing.
+    pub(crate) fn down(&self, every: Duration) -> Duration {
+        let every = every.max(Duration::from_millis(1));
+        let stretch = |call: &Call| (call.began.as_nanos() / every.as_nanos()) as usize;
+        let last = self.0.iter().map(stretch).max().unwrap_or(0);
+        let mut stretches = vec![(0_u32, 0_u32); last + 1];
+        for call in &self.0 {
+            let (all, well) = &mut stretches[stretch(call)];
+            *all += 1;
+            *well += u32::from(call.well);
+        }
+        let down = |(all, well): &(u32, u32)| *all > 0 && 2 * well < *all;
+        let first = stretches.iter().position(down);
+        let last = stretches.iter().rposition(down);
+        let long = first.zip(last).map_or(0, |(first, last)| last - first + 1);
+        every.saturating_mul(u32::try_from(long).unwrap_or(u32::MAX))
+    }
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(began: u64, well: bool) -> Call {
+        let began = Duration::from_secs(began);
+        Call { operation: 0, began, ended: began, attempts: 3, well, denied: false }
+    }
+
+    #[test]
+    fn it_is_down_from_the_first_bad_stretch_to_the_last_and_a_good_one_between_does_not_end_it() {
+        let well = [true, true, false, false, true, false, true];
+        let calls = well.iter().zip(0..).map(|(well, second)| call(second, *well));
+        let tally = Tally(calls.collect());
+        assert_eq!(tally.down(Duration::from_secs(1)), Duration::from_secs(4));
+        assert_eq!((tally.attempts(), tally.retries()), (21, 14));
+        assert_eq!(Tally::default().down(Duration::from_secs(1)), Duration::ZERO);
+    }
+}
