@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Plan, random, scaled};
+use super::{Plan, Scenario, random, scaled, upstreams::STUBBORN};
 use crate::{
     clock,
     domain::onboarding::Request,
@@ -15,9 +15,11 @@ use crate::{
 const EVERY: Duration = Duration::from_millis(1_400);
 /// How many arrive at once when the demo begins, so that there is something to look at.
 const FIRST: usize = 12;
-/// The arrival whose repository does not exist, and the one whose catalog file cannot be read: they fail for good.
-const MISSING: usize = 5;
-const POISON: usize = 9;
+/// Arrivals that fail, and how their repositories' names begin: one does not exist, one has a catalog file that cannot be
+/// read.
+const ODD: &[(usize, &str)] = &[(5, "missing-"), (9, "poison-")];
+/// The same where one is to fail alone.
+const ALONE: &[(usize, &str)] = &[(9, STUBBORN)];
 
 const TENANTS: [&str; 8] = ["acme", "globex", "initech", "umbrella", "hooli", "stark", "wayne", "wonka"];
 const NAMES: [&str; 12] = [
@@ -37,13 +39,14 @@ pub(super) fn start(
         true => scaled(plan, EVERY).max(Duration::from_millis(50)),
         false => EVERY,
     };
+    let odd = if plan.scenario == Scenario::Poison { ALONE } else { ODD };
     let mut random = random(plan, 1);
     let cancel = cancel.clone();
     let url = format!("http://{intake}/onboardings");
     tracker.spawn(async move {
         let arriving = async {
             for number in 0.. {
-                let request = request(number, random.bits());
+                let request = request(number, random.bits(), odd);
                 let sent = client.post(&url).header("idempotency-key", clock::new_id()).json(&request).send();
                 if let Err(error) = sent.await {
                     tracing::warn!(%error, "an onboarding could not be sent");
@@ -59,15 +62,11 @@ pub(super) fn start(
 }
 
 /// Arrival `number`: every one another repository, most with a workspace.
-fn request(number: usize, chance: u64) -> Request {
+fn request(number: usize, chance: u64, odd: &[(usize, &str)]) -> Request {
     let pick = |count: usize, shift: u32| usize::try_from(chance >> shift).unwrap_or_default() % count;
     let tenant = TENANTS[pick(TENANTS.len(), 0)];
     let name = NAMES[pick(NAMES.len(), 8)];
-    let prefix = match number {
-        MISSING => "missing-",
-        POISON => "poison-",
-        _ => "",
-    };
+    let prefix = odd.iter().find(|(which, _)| *which == number).map_or("", |(_, prefix)| prefix);
     let workspace = (!(chance >> 16).is_multiple_of(4)).then(|| format!("ws-{:016x}", chance));
     Request {
         tenant_id: tenant.to_owned(),

@@ -40,13 +40,21 @@ pub struct Turn {
     pub verdict: VerdictKind,
 }
 
-/// The extremes of one row: an operation and a caller.
+/// What one row, an operation and a caller, came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Extremes {
     /// The highest α.
     pub(super) amplification: f64,
-    /// The least budget left, where it is told.
-    pub(super) budget: Option<f64>,
+    /// The budget left, added up over so many looks.
+    budget: (f64, u32),
+}
+
+impl Extremes {
+    /// The budget left on average, where it is told.
+    pub(super) fn usual_budget(&self) -> Option<f64> {
+        let (all, looks) = self.budget;
+        (looks > 0).then(|| all / f64::from(looks))
+    }
 }
 
 /// The extremes of the board, and its last word.
@@ -104,10 +112,14 @@ impl Seen {
     fn verdict(&mut self, signals: &Signals, at: f64) {
         let verdict = &signals.verdict;
         let operation = verdict.operation.as_ref().map(ToString::to_string);
-        let callers = verdict.callers.iter().map(|(name, share)| (name.to_string(), *share)).collect();
+        let callers: Vec<_> =
+            verdict.callers.iter().map(|(name, share)| (name.to_string(), *share)).collect();
         match self.verdicts.last_mut() {
             Some(last) if last.verdict == verdict.kind && last.operation == operation => {
-                last.callers = callers
+                // A storm that is over has none: who made it is still worth telling.
+                if !callers.is_empty() {
+                    last.callers = callers;
+                }
             }
             _ => self.verdicts.push(Said {
                 at,
@@ -127,10 +139,10 @@ impl Seen {
         }
         let known = self.rows.entry((operation, row.caller.to_string())).or_default();
         known.amplification = known.amplification.max(row.amplification.unwrap_or(0.0));
-        known.budget = match (known.budget, row.budget_remaining) {
-            (Some(least), Some(now)) => Some(least.min(now)),
-            (least, now) => least.or(now),
-        };
+        if let Some(left) = row.budget_remaining {
+            known.budget.0 += left;
+            known.budget.1 += 1;
+        }
     }
 
     fn board(&mut self, board: &Board, at: f64) {

@@ -103,6 +103,12 @@ impl Stage {
 pub(super) struct Patience(Instant);
 
 impl Patience {
+    /// As [`Patience::again`], for what takes no time.
+    pub(super) async fn soon(&self) -> bool {
+        clock::sleep(Duration::from_millis(2)).await;
+        clock::instant() < self.0
+    }
+
     /// Waits for a moment; `false` when it was waited for long enough.
     pub(super) async fn again(&self) -> bool {
         clock::sleep(Duration::from_millis(100)).await;

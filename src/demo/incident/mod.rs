@@ -1,9 +1,17 @@
 //! The incidents as the demo plays them: one file each, values first. `src/demo/lab` has some of them in virtual time.
 
+mod double_charge;
+mod heavy_endpoint;
+mod no_jitter;
 mod outage;
+mod payments;
+mod poison;
+mod storage_failure;
+mod stuck_lock;
+mod tap_try_again;
 mod yandex;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -55,8 +63,19 @@ pub(super) trait Incident: Send + Sync {
 pub(super) async fn set_up(ground: &Ground<'_>) -> Result<Arc<dyn Incident>, DemoError> {
     Ok(match ground.plan.scenario {
         Scenario::Yandex => Arc::new(yandex::Yandex::set_up(ground).await?),
-        _ => Arc::new(outage::Outage::set_up(ground).await?),
+        Scenario::TapTryAgain => Arc::new(tap_try_again::TapTryAgain::set_up(ground).await?),
+        Scenario::HeavyEndpoint => Arc::new(heavy_endpoint::HeavyEndpoint::set_up(ground).await?),
+        Scenario::NoJitter => Arc::new(no_jitter::NoJitter::set_up(ground).await?),
+        Scenario::DoubleCharge => Arc::new(double_charge::DoubleCharge::set_up(ground).await?),
+        Scenario::StorageFailure => Arc::new(storage_failure::StorageFailure::set_up(ground).await?),
+        Scenario::StuckLock => Arc::new(stuck_lock::StuckLock::set_up(ground).await?),
+        Scenario::Poison => Arc::new(poison::Poison::set_up(ground)),
+        Scenario::Outage | Scenario::Calm => Arc::new(outage::Outage::set_up(ground).await?),
     })
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }
 
 /// The words that were headlines, for a report.

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Ground, Incident, words, words_of};
+use super::{Ground, Incident, millis, words, words_of};
 use crate::{
     demo::{
         DemoError,
@@ -33,10 +33,6 @@ use crate::{
 
 const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
-}
-
-const fn millis(millis: u64) -> Duration {
-    Duration::from_millis(millis)
 }
 
 /// How long what lasts, in the scenario's time.

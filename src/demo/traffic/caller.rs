@@ -188,6 +188,11 @@ impl Caller {
         Ok(Target::parse(&format!("http://{}/metrics", self.address()))?.named(self.name))
     }
 
+    /// How long ago it began, in real time.
+    pub(crate) fn elapsed(&self) -> Duration {
+        clock::instant().saturating_duration_since(self.began)
+    }
+
     /// From now on no call has more than so many attempts.
     pub(crate) fn at_most(&self, attempts: u32) {
         self.at_most.store(attempts, Ordering::Relaxed);

@@ -73,7 +73,7 @@ pub(crate) async fn serve(
 }
 
 /// Serves `app` on any port of loopback until `cancel`; answers where.
-pub(super) async fn listen(
+pub(crate) async fn listen(
     app: Router,
     tracker: &TaskTracker,
     cancel: &CancellationToken,

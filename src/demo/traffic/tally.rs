@@ -29,6 +29,11 @@ impl Tally {
         Self(self.0.iter().copied().filter(|call| call.operation == operation).collect())
     }
 
+    /// Those that were made at `began` or later.
+    pub(crate) fn since(&self, began: Duration) -> Self {
+        Self(self.0.iter().copied().filter(|call| call.began >= began).collect())
+    }
+
     /// How many calls.
     pub(crate) fn calls(&self) -> usize {
         self.0.len()
@@ -54,9 +59,9 @@ impl Tally {
         1.0 - share(self.0.iter().filter(|call| !call.denied).count(), self.0.len())
     }
 
-    /// When the last call that succeeded had done so.
-    pub(crate) fn last_success(&self) -> Option<Duration> {
-        self.0.iter().filter(|call| call.well).map(|call| call.ended).max()
+    /// How many calls needed more than their first attempt.
+    pub(crate) fn needing_more(&self) -> usize {
+        self.0.iter().filter(|call| !call.well || call.attempts > 1).count()
     }
 
     /// How long it was down: from the first stretch of length `every` in which fewer than half of the calls that were

@@ -66,7 +66,7 @@ pub(super) fn login_page() -> Response {
 }
 
 /// An answer that breaks off before anything is sent: the effect stands, the caller does not learn of it.
-pub(super) fn lost() -> Response {
+pub(in crate::demo) fn lost() -> Response {
     let broken =
         futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("the reply is lost")) });
     Response::new(Body::from_stream(broken))

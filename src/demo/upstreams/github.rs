@@ -18,7 +18,7 @@ use super::{
     Standing,
     answer::{github_error, json_answer, set},
     door,
-    repository::{File, OTHERS_HOOKS, Synthetic},
+    repository::{File, OTHERS_HOOKS, STUBBORN, Synthetic},
 };
 
 /// Above this GitHub's contents come without content.
@@ -64,6 +64,9 @@ async fn tree(
     Query(query): Query<TreeQuery>,
 ) -> Response {
     let Some(repository) = Synthetic::find(&owner, &name) else { return not_found() };
+    if repository.is(STUBBORN) {
+        return github_error(StatusCode::INTERNAL_SERVER_ERROR, "Server Error");
+    }
     if repository.is("empty-") {
         return github_error(StatusCode::CONFLICT, "Git Repository is empty.");
     }

@@ -26,6 +26,7 @@ use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(super) use self::{answer::lost, repository::STUBBORN};
 use self::{fault::Faults, ledger::Ledger};
 use crate::config;
 

@@ -3,7 +3,8 @@
 //!
 //! The beginning of a name asks for something special:
 //! `missing-` does not exist · `poison-` has a malformed catalog file · `empty-` has no commit · `huge-` has a tree that
-//! is truncated · `big-` has a catalog file over 1 MB · `hooked-` has 230 hooks of others.
+//! is truncated · `big-` has a catalog file over 1 MB · `hooked-` has 230 hooks of others · `stubborn-` has a tree that
+//! always answers 500.
 
 use std::fmt::Write as _;
 
@@ -30,6 +31,9 @@ pub const NAMES: [&str; 12] = [
 
 /// A hook's worth of others on `hooked-` repositories, more than two pages of GitHub's largest, 100.
 pub(super) const OTHERS_HOOKS: u64 = 230;
+
+/// How the names of repositories begin whose tree always answers 500.
+pub(in crate::demo) const STUBBORN: &str = "stubborn-";
 
 /// A repository made from its name.
 #[derive(Debug, Clone)]
