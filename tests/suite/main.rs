@@ -4,6 +4,7 @@
 mod circuits;
 mod config;
 mod crash;
+mod demo;
 mod engine;
 mod entities;
 mod examples;
