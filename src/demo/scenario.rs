@@ -69,10 +69,17 @@ impl Scenario {
         match self {
             Self::Outage | Self::Calm if !headless => 0.5,
             Self::Outage | Self::Calm => 0.25,
-            Self::Yandex => 0.013,
+            Self::Yandex => 0.018,
             Self::TapTryAgain => 0.12,
             Self::HeavyEndpoint => 0.3,
-            Self::NoJitter => 0.8,
+            // A thousand clients for the dashboard, fewer where one waits for the report.
+            Self::NoJitter => {
+                if headless {
+                    0.4
+                } else {
+                    1.0
+                }
+            }
             Self::DoubleCharge | Self::StorageFailure | Self::StuckLock | Self::Poison => 0.5,
         }
     }

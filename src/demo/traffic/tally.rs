@@ -1,6 +1,6 @@
 //! What became of a caller's calls. Pure; times are real ones since the caller began.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// One call with all its retries.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,23 +64,18 @@ impl Tally {
         self.0.iter().filter(|call| !call.well || call.attempts > 1).count()
     }
 
-    /// How long it was down: from the first stretch of length `every` in which fewer than half of the calls that were
-    /// made succeeded, to the end of the last such stretch. Nobody's call says nothing.
+    /// How long it was down: all stretches of length `every` in which fewer than half of the calls that were made
+    /// succeeded. Nobody's call says nothing.
     pub(crate) fn down(&self, every: Duration) -> Duration {
         let every = every.max(Duration::from_millis(1));
-        let stretch = |call: &Call| (call.began.as_nanos() / every.as_nanos()) as usize;
-        let last = self.0.iter().map(stretch).max().unwrap_or(0);
-        let mut stretches = vec![(0_u32, 0_u32); last + 1];
+        let mut stretches = BTreeMap::<u128, (u32, u32)>::new();
         for call in &self.0 {
-            let (all, well) = &mut stretches[stretch(call)];
+            let (all, well) = stretches.entry(call.began.as_nanos() / every.as_nanos()).or_default();
             *all += 1;
             *well += u32::from(call.well);
         }
-        let down = |(all, well): &(u32, u32)| *all > 0 && 2 * well < *all;
-        let first = stretches.iter().position(down);
-        let last = stretches.iter().rposition(down);
-        let long = first.zip(last).map_or(0, |(first, last)| last - first + 1);
-        every.saturating_mul(u32::try_from(long).unwrap_or(u32::MAX))
+        let down = stretches.values().filter(|(all, well)| 2 * well < *all).count();
+        every.saturating_mul(u32::try_from(down).unwrap_or(u32::MAX))
     }
 }
 
@@ -98,12 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn it_is_down_from_the_first_bad_stretch_to_the_last_and_a_good_one_between_does_not_end_it() {
+    fn it_is_down_while_fewer_than_half_of_its_calls_succeed() {
         let well = [true, true, false, false, true, false, true];
         let calls = well.iter().zip(0..).map(|(well, second)| call(second, *well));
         let tally = Tally(calls.collect());
-        assert_eq!(tally.down(Duration::from_secs(1)), Duration::from_secs(4));
+        assert_eq!(tally.down(Duration::from_secs(1)), Duration::from_secs(3));
         assert_eq!((tally.attempts(), tally.retries()), (21, 14));
+        assert_eq!(tally.since(Duration::from_secs(3)).calls(), 4);
         assert_eq!(Tally::default().down(Duration::from_secs(1)), Duration::ZERO);
     }
 }
