@@ -124,6 +124,9 @@ impl Report {
             if let Some((name, share)) = said.callers.first() {
                 text.push_str(&format!(" · from {name} {:.0} %", 100.0 * share));
             }
+            if let Some(root) = said.root.as_ref().filter(|root| Some(*root) != said.operation.as_ref()) {
+                text.push_str(&format!(" · root {root}"));
+            }
             text.push('\n');
         }
         text.push_str(&format!("\nside by side\n{}\n", lines(&self.figures)));

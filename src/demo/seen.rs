@@ -27,6 +27,8 @@ pub struct Said {
     pub sentence: String,
     /// Callers by their share of the excess retries, largest first, as they stood last.
     pub callers: Vec<(String, f64)>,
+    /// The deepest callee that fails, as it stood last.
+    pub root: Option<String>,
 }
 
 /// One operation's own verdict, from when it appeared.
@@ -120,6 +122,7 @@ impl Seen {
                 if !callers.is_empty() {
                     last.callers = callers;
                 }
+                last.root = root.or(last.root.take());
             }
             _ => self.verdicts.push(Said {
                 at,
@@ -127,6 +130,7 @@ impl Seen {
                 verdict: verdict.kind,
                 sentence: verdict.sentence.to_string(),
                 callers,
+                root,
             }),
         }
     }

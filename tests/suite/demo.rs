@@ -115,7 +115,9 @@ fn a_report_tells_what_happened_when_and_what_was_said_of_it() {
     for said in list(&report, "verdicts") {
         assert!(said["at"].is_number() && said["verdict"].is_string(), "{said}");
         assert!(said["sentence"].is_string() && said["callers"].is_array(), "{said}");
-        assert!(said["operation"].is_string() || said["operation"].is_null(), "{said}");
+        for word in ["operation", "root"] {
+            assert!(said[word].is_string() || said[word].is_null(), "{said}");
+        }
     }
     for turn in list(&report, "operations") {
         assert!(turn["at"].is_number() && turn["operation"].is_string() && turn["verdict"].is_string());
