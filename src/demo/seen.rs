@@ -114,6 +114,7 @@ impl Seen {
     fn verdict(&mut self, signals: &Signals, at: f64) {
         let verdict = &signals.verdict;
         let operation = verdict.operation.as_ref().map(ToString::to_string);
+        let root = verdict.root.as_ref().map(ToString::to_string);
         let callers: Vec<_> =
             verdict.callers.iter().map(|(name, share)| (name.to_string(), *share)).collect();
         match self.verdicts.last_mut() {
