@@ -12,6 +12,7 @@
 mod arrivals;
 mod incident;
 pub mod lab;
+mod lateness;
 mod legacy;
 mod report;
 mod scenario;
@@ -155,11 +156,14 @@ pub async fn rehearse(plan: &Plan) -> Result<Report, DemoError> {
     let (incident, stage) = (Arc::clone(&running.incident), Arc::clone(&running.stage));
     let mut snapshots = running.feed.snapshots.clone();
     let mut seen = seen::Seen::default();
+    let mut lateness = lateness::Lateness::default();
     {
         let mut playing = std::pin::pin!(incident.play(&stage));
+        let mut watching = std::pin::pin!(lateness.watch());
         loop {
             tokio::select! {
                 () = &mut playing => break,
+                () = &mut watching => {}
                 Ok(()) = snapshots.changed() => {
                     let snapshot = Arc::clone(&snapshots.borrow_and_update());
                     seen.look(&snapshot, &stage);
@@ -177,6 +181,7 @@ pub async fn rehearse(plan: &Plan) -> Result<Report, DemoError> {
         seed: plan.seed,
         time_factor: plan.time_factor,
         real_seconds,
+        timers_late_ms: lateness.millis(),
         phases,
         met: expectations.iter().all(|expectation| expectation.met),
         verdicts: seen.verdicts,

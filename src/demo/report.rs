@@ -53,6 +53,9 @@ impl Expectation {
     }
 }
 
+/// Timers later than this hold callers and services up, in milliseconds: the shortest of their times are not much longer.
+const TOO_LATE: f64 = 25.0;
+
 /// One run of a scenario.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -68,6 +71,8 @@ pub struct Report {
     pub time_factor: f64,
     /// How long it took, in real seconds.
     pub real_seconds: f64,
+    /// Nineteen of twenty of the process's timers were at most so late, in real milliseconds.
+    pub timers_late_ms: f64,
     /// What happened when.
     pub phases: Vec<Phase>,
     /// What the dashboard's headline said when.
@@ -104,6 +109,11 @@ pub(super) fn lines(figures: &[Figure]) -> String {
 }
 
 impl Report {
+    /// Whether the machine was too busy for the figures to mean much.
+    pub fn is_too_busy(&self) -> bool {
+        self.timers_late_ms > TOO_LATE
+    }
+
     /// The whole as text.
     pub fn text(&self) -> String {
         let mut text = format!(
@@ -136,6 +146,12 @@ impl Report {
             text.push_str(&format!("  {mark}  {says} ({found})\n"));
         }
         text.push_str(if self.met { "all met" } else { "not all met" });
+        if self.is_too_busy() {
+            let late = self.timers_late_ms;
+            text.push_str(&format!(
+                "\nthis machine was too busy, timers were up to {late} ms late: run it again, or with a larger --time-factor"
+            ));
+        }
         text
     }
 }

@@ -20,15 +20,30 @@ fn play(scenario: &str, time_factor: &str, seed: &str) -> (i32, Value) {
     (code, report)
 }
 
-/// Plays it with a fixed seed, and wants all that was expected of it.
+/// Timers later than this say that the machine is too busy to judge by.
+const TOO_LATE: f64 = 25.0;
+
+/// Plays it with a fixed seed, and wants all that was expected of it; once more where the machine was too busy to play
+/// it at its time, and only then.
 #[track_caller]
 fn meets(scenario: &str, time_factor: &str) -> Value {
-    let (code, report) = play(scenario, time_factor, "1");
-    let unmet: Vec<&Value> = list(&report, "expectations").filter(|one| one["met"] != true).collect();
-    let verdicts = &report["verdicts"];
-    assert!(unmet.is_empty(), "{scenario}: {unmet:#?}\n{verdicts:#}\n{:#}", report["figures"]);
-    assert_eq!((code, &report["met"]), (0, &Value::Bool(true)), "{scenario}");
-    report
+    let mut plays = 0;
+    loop {
+        let (code, report) = play(scenario, time_factor, "1");
+        let late = report["timers_late_ms"].as_f64().expect("a number");
+        plays += 1;
+        if late > TOO_LATE && report["met"] != true && plays < 3 {
+            continue;
+        }
+        let unmet: Vec<&Value> = list(&report, "expectations").filter(|one| one["met"] != true).collect();
+        let (verdicts, figures) = (&report["verdicts"], &report["figures"]);
+        assert!(
+            unmet.is_empty(),
+            "{scenario}, timers {late} ms late, play {plays}: {unmet:#?}\n{verdicts:#}\n{figures:#}"
+        );
+        assert_eq!((code, &report["met"]), (0, &Value::Bool(true)), "{scenario}");
+        return report;
+    }
 }
 
 fn list<'v>(report: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
@@ -105,6 +120,7 @@ fn a_report_tells_what_happened_when_and_what_was_said_of_it() {
     assert_eq!((&report["scenario"], &report["time_factor"]), (&"stuck-lock".into(), &0.1.into()));
     assert_eq!(report["seed"], u64::MAX);
     assert!(report["real_seconds"].as_f64().is_some_and(|seconds| seconds > 1.0), "{report:#}");
+    assert!(report["timers_late_ms"].is_number(), "{report:#}");
     assert!(report["says"].is_string() && report["tamed_by"].is_string(), "{report:#}");
     let mut before = 0.0;
     for phase in list(&report, "phases") {
