@@ -23,6 +23,7 @@ pub mod plan;
 pub mod policies;
 pub mod reader;
 pub mod replay;
+pub mod runs;
 pub mod store;
 pub mod sweeper;
 pub mod worker;

@@ -2,7 +2,7 @@
 //!
 //! Text from outside comes as [`SafeText`]; ids stay raw, because actions need them, and are escaped where shown.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -14,6 +14,7 @@ use super::{
     filter::Filter,
     observer::Denial,
     plan::{CompensationStanding, KeyStanding, Standing},
+    runs::Newest,
     store::StoreError,
 };
 use crate::domain::{
@@ -157,8 +158,33 @@ pub struct WorkerRow {
     pub running: i32,
     /// Where its metrics are.
     pub metrics_url: Option<SafeText>,
+    /// What it can run; `None`: not known, it may be anything.
+    pub runs: Option<Newest>,
     /// Its last sign of life is recent.
     pub alive: bool,
+}
+
+/// Due work that no living worker can run: it waits, untouched, until one that can is started.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unclaimed {
+    /// Its workflow.
+    pub workflow: SafeText,
+    /// Its version.
+    pub version: i64,
+    /// How many, among the first of the queue.
+    pub count: Count,
+}
+
+impl fmt::Display for Unclaimed {
+    /// `no worker that is alive has the workflow order version 2: it waits until one that has it is started`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { workflow, version, count } = self;
+        let waits = if count.0 == 1 { "it waits".to_owned() } else { format!("{count} wait") };
+        write!(
+            f,
+            "no worker that is alive has the workflow {workflow} version {version}: {waits} until one that has it is started"
+        )
+    }
 }
 
 /// An operator's decision about an operation.
@@ -272,7 +298,7 @@ pub struct OnboardingRow {
     pub current_state: Option<StateName>,
     /// Attempts made at that state since it began or was resumed.
     pub attempt: i32,
-    /// The newest error.
+    /// The newest error; on its page, while no living worker can run it, that.
     pub error: Option<SafeText>,
     /// When it is due, while it waits.
     pub run_at: Option<DateTime<Utc>>,
@@ -619,6 +645,8 @@ pub struct Board {
     pub counts: Counts,
     /// Workers heard of in the last hour.
     pub workers: Vec<WorkerRow>,
+    /// What is due and none of them can run, by definition.
+    pub unclaimed: Vec<Unclaimed>,
     /// Every circuit: those that do not simply let calls pass first, then by name.
     pub circuits: Vec<CircuitRow>,
     /// Everything that is held back, by name.

@@ -16,6 +16,7 @@ use super::{
     key::{KeyIntent, KeyStore},
     lock::LockStore,
     observer::Denial,
+    runs::{Newest, Runs},
 };
 use crate::domain::{
     attempt::CompensationStatus,
@@ -415,6 +416,8 @@ pub struct Heartbeat {
     pub metrics_url: Option<String>,
     /// How many onboardings it is running.
     pub running: i32,
+    /// What it can run.
+    pub runs: Newest,
     /// Its circuits as it computed them.
     pub circuits: Vec<CircuitReport>,
 }
@@ -503,9 +506,13 @@ pub trait Store: KeyStore + LockStore {
     /// (`attempt + 1`); an attempt left open by a vanished worker is closed as `lost`. Rows without work are never
     /// claimed, nor are rows that would go forward while their workflow is paused. A row that cannot be taken, because
     /// of what others wrote, goes aside and holds up no other: it is tried again slowly, and ends in a letter.
+    ///
+    /// Rows of a workflow that `runs` does not name, or of a newer version, are not touched. What is claimed is from then on
+    /// of the version that runs it, by [`Runs::version_for`]: it may leave what an older one cannot read or undo.
     async fn claim(
         &self,
         worker: &WorkerId,
+        runs: &Runs,
         limit: usize,
         lease: Duration,
     ) -> Result<Vec<Claimed>, StoreError>;
@@ -549,8 +556,8 @@ pub trait Store: KeyStore + LockStore {
     async fn leave(&self, worker: &WorkerId) -> Result<(), StoreError>;
 
     /// How long until the earliest work is due that may be claimed, negative for how long it has waited; `None` when
-    /// there is none.
-    async fn next_due(&self) -> Result<Option<TimeDelta>, StoreError>;
+    /// there is none that `runs` allows.
+    async fn next_due(&self, runs: &Runs) -> Result<Option<TimeDelta>, StoreError>;
 
     /// Returns when work may have come, at the latest after `at_most`. Never fails: without a wake-up it is a pause.
     async fn wait(&self, at_most: Duration);

@@ -58,9 +58,9 @@ pub struct Worker {
 impl Worker {
     /// A worker named `id` that runs `workflows` from `store`: of one name as many versions as still have rows.
     ///
-    /// A row is run by the version that began it; where that is not here, or a newer one moved the row to a state of
-    /// its own, by the nearest newer one that has its state. A row that none of them can run is given back, few times
-    /// and slowly, and then ends in a dead letter.
+    /// A row is run by the version that began it; where that is not here by the nearest newer one that has its state, and
+    /// from then on the row is of that version. Rows of a workflow or of a version beyond those are left to other workers.
+    /// A row at a state that none of them has is given back, few times and slowly, and then ends in a dead letter.
     pub fn new(
         id: WorkerId,
         store: Arc<dyn Store>,
@@ -101,7 +101,7 @@ impl Worker {
             let free = self.config.concurrency.saturating_sub(running.len());
             let mut claimed = 0;
             if free > 0 {
-                match self.store.claim(&self.id, free, self.config.lease).await {
+                match self.store.claim(&self.id, self.definitions.runs(), free, self.config.lease).await {
                     Ok(work) => {
                         (claimed, failures) = (work.len(), 0);
                         for work in work {
@@ -142,7 +142,7 @@ impl Worker {
         if failures > 0 {
             return clock::sleep(self.config.poll * failures.min(10)).await;
         }
-        let due = self.store.next_due().await.ok().flatten();
+        let due = self.store.next_due(self.definitions.runs()).await.ok().flatten();
         let due = due.map_or(self.config.poll, |due| due.to_std().unwrap_or_default());
         self.store.wait(due.clamp(Duration::from_millis(5), self.config.poll)).await;
     }
@@ -156,13 +156,14 @@ impl Worker {
                 worker: self.id.clone(),
                 metrics_url: self.metrics_url.clone(),
                 running: running.load(std::sync::atomic::Ordering::Relaxed),
+                runs: self.definitions.runs().newest(),
                 circuits: self.calls.reports(),
             };
             beating.hears(self.store.beat(&beat).await);
             if let Some(begun @ 1..) = cleaning.hears(self.store.clean_up().await) {
                 tracing::info!(begun, "what failed long ago is rolled back");
             }
-            if let Ok(due) = self.store.next_due().await {
+            if let Ok(due) = self.store.next_due(self.definitions.runs()).await {
                 let late = due.and_then(|due| (-due).to_std().ok()).unwrap_or_default();
                 self.backlog.set(late);
                 self.observer().late(late);

@@ -10,8 +10,9 @@
 //!
 //! A changed definition gets a higher `version`. A worker that is given both finishes each row with the one that began
 //! it. A worker that is given only the newer finishes the older rows with that, which then has to read their contexts and
-//! undo their compensations; where it could not, leave the older one beside it until its rows are at their end. Workers of
-//! one database should have the same workflows: one that cannot run a row spends an attempt on giving it back.
+//! undo their compensations, and they are of the newer from then on; where it could not, leave the older one beside it
+//! until its rows are at their end. A worker leaves rows of workflows and of newer versions that it was not given to others:
+//! workers of one database may have different ones, and what none of them has waits until one that has it is started.
 
 use std::time::Duration;
 

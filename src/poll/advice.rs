@@ -29,6 +29,8 @@ words!(
         CircuitHalfOpen = "circuit_half_open",
         /// Nobody works.
         NoWorker = "no_worker",
+        /// Nobody who works can run it.
+        Unclaimed = "unclaimed",
         /// A metrics target does not answer.
         Targets = "targets",
         /// A roll-back stands.
@@ -60,7 +62,7 @@ pub struct Advice {
     pub does: Option<Does>,
 }
 
-/// Circuits that are told one by one.
+/// Circuits, and definitions that nobody runs, that are told one by one.
 const TOLD: usize = 2;
 
 /// What `board` and `signals` say together at `now` by the database's clock, most important first.
@@ -74,6 +76,9 @@ pub fn advice(board: &Board, signals: Option<&Signals>, now: DateTime<Utc>) -> V
     let open = circuits.iter().any(|advice| advice.about == Matter::CircuitOpen);
     all.extend(circuits);
     all.extend(workers(board));
+    all.extend(
+        board.unclaimed.iter().take(TOLD).map(|unclaimed| say(Matter::Unclaimed, &unclaimed.to_string())),
+    );
     all.extend(signals.and_then(targets));
     all.extend(roll_backs(board));
     let quiet = signals.is_none_or(|s| matches!(s.verdict.kind, VerdictKind::Calm | VerdictKind::Unknown));

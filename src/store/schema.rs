@@ -19,7 +19,7 @@ pub(super) struct Embedded {
 }
 
 /// All of them, oldest first.
-const ALL: [Embedded; 6] = [
+const ALL: [Embedded; 7] = [
     Embedded {
         version: 1,
         name: "first",
@@ -55,6 +55,12 @@ const ALL: [Embedded; 6] = [
         name: "shared",
         sqlite: include_str!("../../migrations/sqlite/0006_shared.sql"),
         postgres: include_str!("../../migrations/postgres/0006_shared.sql"),
+    },
+    Embedded {
+        version: 7,
+        name: "runs",
+        sqlite: include_str!("../../migrations/sqlite/0007_runs.sql"),
+        postgres: include_str!("../../migrations/postgres/0007_runs.sql"),
     },
 ];
 

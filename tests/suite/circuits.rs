@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{
     place::{PATIENCE, Place},
     program::run,
-    stores::{TestStore, report},
+    stores::{TestStore, anything, report},
     wait::eventually,
 };
 
@@ -18,7 +18,13 @@ const HOOK: &str = "github.create_hook";
 async fn known() -> TestStore {
     let store = TestStore::sqlite().await;
     let open = CircuitReport { state: CircuitState::Open, failure_rate: None, ..report(HOOK) };
-    let beat = Heartbeat { worker: "one".into(), metrics_url: None, running: 0, circuits: vec![open] };
+    let beat = Heartbeat {
+        worker: "one".into(),
+        metrics_url: None,
+        running: 0,
+        runs: anything().newest(),
+        circuits: vec![open],
+    };
     store.time.free();
     store.opened.store.beat(&beat).await.expect("it beats");
     store

@@ -12,7 +12,7 @@ use redrive::{
 
 use crate::support::{
     program::{redrive, run},
-    stores::TestStore,
+    stores::{TestStore, anything},
     wait::eventually,
 };
 
@@ -234,7 +234,13 @@ async fn status_without_metrics_judges_the_workers_last_seconds() {
         in_flight: None,
         denied: BTreeMap::new(),
     };
-    let beat = Heartbeat { worker: "worker-a".into(), running: 1, metrics_url: None, circuits: vec![report] };
+    let beat = Heartbeat {
+        worker: "worker-a".into(),
+        running: 1,
+        runs: anything().newest(),
+        metrics_url: None,
+        circuits: vec![report],
+    };
     store.time.free();
     store.opened.store.beat(&beat).await.expect("a heartbeat");
     let (code, out, err) = run(&["status", "--exit-code", "--database-url", &url]);

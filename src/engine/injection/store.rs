@@ -15,6 +15,7 @@ use crate::{
         command::{Receipt, Refusal, Submission},
         key::{Hold, KeyBegun, KeyEnd, KeyIntent, KeyStore},
         lock::{LockStore, Locked},
+        runs::Runs,
         store::{
             Claimed, Conflict, Gauges, Heartbeat, Lease, Opening, Recorded, Steering, StepRecord, Store,
             StoreError,
@@ -96,10 +97,11 @@ impl Store for Injected {
     async fn claim(
         &self,
         worker: &WorkerId,
+        runs: &Runs,
         limit: usize,
         lease: Duration,
     ) -> Result<Vec<Claimed>, StoreError> {
-        self.around("claim", None, || self.inner.claim(worker, limit, lease)).await
+        self.around("claim", None, || self.inner.claim(worker, runs, limit, lease)).await
     }
 
     async fn open(
@@ -144,8 +146,8 @@ impl Store for Injected {
         self.around("leave", None, || self.inner.leave(worker)).await
     }
 
-    async fn next_due(&self) -> Result<Option<TimeDelta>, StoreError> {
-        self.around("next_due", None, || self.inner.next_due()).await
+    async fn next_due(&self, runs: &Runs) -> Result<Option<TimeDelta>, StoreError> {
+        self.around("next_due", None, || self.inner.next_due(runs)).await
     }
 
     async fn wait(&self, at_most: Duration) {

@@ -1,4 +1,5 @@
-//! Which definition runs a row: the version that began it, else the nearest newer one, else none, and then in words.
+//! Which definition runs a claimed row: the version it was claimed for, else none, and then in words. Which that is stands
+//! in `Runs`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,7 +17,8 @@ use crate::{
     },
     engine::{
         call::StepCalls,
-        store::{Claimed, Compensation, Direction, StepDone},
+        runs::Runs,
+        store::{Claimed, Compensation, StepDone},
         workflow::{Step, StepPolicy, Undone, Workflow},
     },
     resilience::backoff::{Backoff, Jitter},
@@ -25,26 +27,34 @@ use crate::{
 /// Long enough for another worker to take it, or for one that can run it to be deployed.
 const SLOWLY: Duration = Duration::from_secs(60);
 
-/// The definitions of one worker, by name and version.
-pub(super) struct Definitions(HashMap<&'static str, BTreeMap<i32, Arc<dyn Workflow>>>);
+/// The definitions of one worker, by name and version, and what the store is told of them.
+pub(super) struct Definitions {
+    all: HashMap<&'static str, BTreeMap<i32, Arc<dyn Workflow>>>,
+    runs: Runs,
+}
 
 impl Definitions {
     pub(super) fn new(workflows: Vec<Arc<dyn Workflow>>) -> Self {
         let mut all: HashMap<_, BTreeMap<_, _>> = HashMap::new();
+        let mut runs = Runs::default();
         for workflow in workflows {
+            runs = runs.and(workflow.name(), workflow.version(), workflow.states());
             all.entry(workflow.name()).or_default().insert(workflow.version(), workflow);
         }
-        Self(all)
+        Self { all, runs }
     }
 
-    /// What runs `work`. A state that its own version does not have was written by a newer one.
+    /// What this worker claims.
+    pub(super) fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// What runs `work`. A state that none of them has was written by others.
     pub(super) fn of(&self, work: &Claimed) -> Arc<dyn Workflow> {
-        let versions = self.0.get(work.workflow.as_str());
-        let fits =
-            |w: &&Arc<dyn Workflow>| work.direction == Direction::Back || w.states().contains(&work.state);
-        let mut newer =
-            versions.into_iter().flat_map(|all| all.range(work.workflow_version..).map(|(_, w)| w));
-        match newer.find(fits) {
+        let (name, version) = (work.workflow.as_str(), work.workflow_version);
+        let version = self.runs.version_for(name, version, work.direction, &work.state);
+        let versions = self.all.get(name);
+        match version.and_then(|version| versions?.get(&version)) {
             Some(found) => Arc::clone(found),
             None => Arc::new(Missing::of(work, versions)),
         }

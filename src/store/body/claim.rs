@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sqlx::query;
+use sqlx::{QueryBuilder, query};
 
 use super::{
-    Conn,
+    Conn, Db,
     attempt::{Held, close_lost, open_attempt},
     onboarding,
     onboarding::{Lock, Onboarding},
@@ -20,20 +20,39 @@ use crate::{
         attempt::CompensationStatus,
         fault::FaultClass,
         id::{LeaseId, OnboardingId, StateName, WorkerId},
-        onboarding::{Phase, State},
+        onboarding::{Phase, State, WORKFLOW, WORKFLOW_VERSION},
     },
-    engine::store::{Claimed, Compensation, Direction, FailedAt, Lease},
+    engine::{
+        runs::Runs,
+        store::{Claimed, Compensation, Direction, FailedAt, Lease},
+    },
     store::value::Time,
 };
 
-/// Leaves out what would go forward while its workflow is paused at `$1`; a roll-back goes on.
-macro_rules! unless_paused {
-    () => {
-        "AND (wish IS NOT NULL OR NOT EXISTS (SELECT 1 FROM onboarding_history h \
+/// Leaves out what would go forward while its workflow is paused at `now`; a roll-back goes on.
+fn unless_paused(sql: &mut QueryBuilder<Db>, now: Time) {
+    sql.push(
+        " AND (wish IS NOT NULL OR NOT EXISTS (SELECT 1 FROM onboarding_history h \
          JOIN circuits c ON c.operation = coalesce(h.workflow, 'onboarding') WHERE h.id = work.subject_id \
          AND coalesce(h.phase, '') <> 'rolling_back' AND c.paused_at IS NOT NULL \
-         AND (c.paused_until IS NULL OR c.paused_until > $1)))"
-    };
+         AND (c.paused_until IS NULL OR c.paused_until > ",
+    );
+    sql.push_bind(now).push(")))");
+}
+
+/// Leaves out what `runs` cannot: other workflows, and versions beyond its newest. What is not ours any more stays in, to
+/// be dismissed.
+fn unless_beyond(sql: &mut QueryBuilder<Db>, runs: &Runs) {
+    sql.push(
+        " AND NOT EXISTS (SELECT 1 FROM onboarding_history r WHERE r.id = work.subject_id AND r.phase IS NOT NULL",
+    );
+    for (workflow, newest) in runs.newest() {
+        sql.push(" AND NOT (coalesce(r.workflow, '").push(WORKFLOW).push("') = ").push_bind(workflow);
+        // Others write words where numbers are: as they are read, they count as one.
+        sql.push(" AND CAST(coalesce(r.workflow_version, ").push(WORKFLOW_VERSION).push(") AS bigint) <= ");
+        sql.push_bind(i64::from(newest)).push(")");
+    }
+    sql.push(")");
 }
 
 /// Until a row that somebody else has locked is looked at again.
@@ -43,35 +62,29 @@ const A_MOMENT: Duration = Duration::from_secs(1);
 pub(super) async fn claim(
     tx: &mut Tx,
     worker: &WorkerId,
+    runs: &Runs,
     limit: usize,
     lease: Duration,
     taking: &mut Option<OnboardingId>,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     *taking = None;
     // While a row is leased its run_at is the lease's end, so what is due is one range of the index.
-    macro_rules! due {
-        ($and:expr) => {
-            concat!(
-                "SELECT subject_id FROM work WHERE kind = 'onboarding' AND run_at <= $1 \
-                 AND (lease_until IS NULL OR lease_until <= $1) ",
-                $and,
-                " ORDER BY run_at, subject_id LIMIT $2",
-                skip_locked!()
-            )
-        };
-    }
+    let mut due =
+        QueryBuilder::<Db>::new("SELECT subject_id FROM work WHERE kind = 'onboarding' AND run_at <= ");
+    due.push_bind(tx.now).push(" AND (lease_until IS NULL OR lease_until <= ").push_bind(tx.now).push(")");
+    unless_beyond(&mut due, runs);
     let now = tx.now;
-    let due = match steering::anything_paused(tx.conn(), now).await? {
-        false => due!(""),
-        true => due!(unless_paused!()),
-    };
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let due = query(due).bind(tx.now).bind(limit).fetch_all(tx.conn()).await?;
+    if steering::anything_paused(tx.conn(), now).await? {
+        unless_paused(&mut due, now);
+    }
+    due.push(" ORDER BY run_at, subject_id LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    due.push(skip_locked!());
+    let due = due.build().fetch_all(tx.conn()).await?;
     let mut claimed = Vec::with_capacity(due.len());
     for row in due {
         let id = row.text("subject_id")?;
         *taking = Some(OnboardingId(id.clone()));
-        claimed.extend(take(tx, &id, worker, lease).await?);
+        claimed.extend(take(tx, &id, worker, runs, lease).await?);
     }
     *taking = None;
     Ok(claimed)
@@ -82,6 +95,7 @@ async fn take(
     tx: &mut Tx,
     id: &str,
     worker: &WorkerId,
+    runs: &Runs,
     lease: Duration,
 ) -> Result<Option<Claimed>, sqlx::Error> {
     let work = onboarding::lock_work(tx.conn(), id).await?;
@@ -111,6 +125,8 @@ async fn take(
         _ => Direction::Forward,
     };
     let state = found.next_state(direction == Direction::Back);
+    let version = i32::try_from(found.workflow_version).unwrap_or(i32::MAX);
+    let version = runs.version_for(&found.workflow, version, direction, &state).unwrap_or(version);
     let (lease_id, until, attempt) = (LeaseId(clock::new_id()), tx.now.plus(lease), work.attempt + 1);
     let update = "UPDATE work SET owner = $2, lease_id = $3, epoch = epoch + 1, lease_until = $4, run_at = $4, parked_by = NULL, \
         attempt = $5, lost = $6, elsewhere = $7, wish = NULL WHERE kind = 'onboarding' AND subject_id = $1";
@@ -125,8 +141,8 @@ async fn take(
         .execute(tx.conn())
         .await?;
     let running = "UPDATE onboarding_history SET phase = CASE WHEN phase = 'rolling_back' THEN phase ELSE 'running' END, \
-        attempt = $2, revision = revision + 1 WHERE id = $1";
-    query(running).bind(id).bind(attempt).execute(tx.conn()).await?;
+        attempt = $2, workflow_version = $3, revision = revision + 1 WHERE id = $1";
+    query(running).bind(id).bind(attempt).bind(i64::from(version)).execute(tx.conn()).await?;
     let held = Held { id, worker: worker.as_str(), lease: &lease_id, until };
     let tried = match direction {
         Direction::Forward => state.as_str(),
@@ -140,12 +156,12 @@ async fn take(
     let done = subtasks(tx.conn(), id, &state).await?;
     let compensations = compensations(tx.conn(), id).await?;
     let small = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
-    let Onboarding { request, workflow, workflow_version, context, unreadable, entities_created, .. } = found;
+    let Onboarding { request, workflow, context, unreadable, entities_created, .. } = found;
     Ok(Some(Claimed {
         lease: Lease { onboarding: OnboardingId(id.to_owned()), id: lease_id },
         request,
         workflow,
-        workflow_version: i32::try_from(workflow_version).unwrap_or(i32::MAX),
+        workflow_version: version,
         direction,
         state,
         context,
@@ -218,15 +234,19 @@ async fn compensations(conn: &mut Conn, id: &str) -> Result<Vec<Compensation>, s
 }
 
 /// How long until the earliest work is due that may be claimed, or, negative, for how long it has waited.
-pub(super) async fn next_due(conn: &mut Conn, now: Time) -> Result<Option<TimeDelta>, sqlx::Error> {
-    let row = match steering::anything_paused(conn, now).await? {
-        false => query("SELECT min(run_at) AS due FROM work").fetch_one(conn).await?,
-        true => {
-            let unpaused = concat!("SELECT min(run_at) AS due FROM work WHERE TRUE ", unless_paused!());
-            query(unpaused).bind(now).fetch_one(conn).await?
-        }
-    };
-    Ok(row.opt_time("due")?.map(|due| due.0 - now.0))
+pub(super) async fn next_due(
+    conn: &mut Conn,
+    now: Time,
+    runs: &Runs,
+) -> Result<Option<TimeDelta>, sqlx::Error> {
+    let mut due = QueryBuilder::<Db>::new("SELECT run_at AS due FROM work WHERE TRUE");
+    unless_beyond(&mut due, runs);
+    if steering::anything_paused(conn, now).await? {
+        unless_paused(&mut due, now);
+    }
+    let row = due.push(" ORDER BY run_at LIMIT 1").build().fetch_optional(conn).await?;
+    let due = row.map(|row| row.time("due")).transpose()?;
+    Ok(due.map(|due| due.0 - now.0))
 }
 
 pub(super) async fn renew(tx: &mut Tx, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, sqlx::Error> {

@@ -23,6 +23,7 @@ use crate::{
         lock::{LockStore, Locked},
         plan::Standing,
         reader::{Board, Query, Reader},
+        runs::Runs,
         store::{
             Claimed, Conflict, Gauges, Heartbeat, Lease, Opening, Recorded, Steering, StepRecord, Store,
             StoreError,
@@ -280,12 +281,14 @@ impl Store for Handle {
     async fn claim(
         &self,
         worker: &WorkerId,
+        runs: &Runs,
         limit: usize,
         lease: Duration,
     ) -> Result<Vec<Claimed>, StoreError> {
         loop {
             let mut taking = None;
-            let claimed = in_transaction!(self, |tx| claim::claim(tx, worker, limit, lease, &mut taking));
+            let claimed =
+                in_transaction!(self, |tx| claim::claim(tx, worker, runs, limit, lease, &mut taking));
             let error = match claimed {
                 Ok(claimed) => return Ok(claimed),
                 Err(fail) => fail.explain("claiming work", &self.label),
@@ -360,10 +363,10 @@ impl Store for Handle {
         in_transaction!(self, |tx| worker::leave(tx, worker)).map_err(self.say("a worker's goodbye"))
     }
 
-    async fn next_due(&self) -> Result<Option<TimeDelta>, StoreError> {
+    async fn next_due(&self, runs: &Runs) -> Result<Option<TimeDelta>, StoreError> {
         let looked = async {
             let (mut tx, now) = self.look().await?;
-            claim::next_due(&mut tx, now).await
+            claim::next_due(&mut tx, now, runs).await
         };
         looked.await.map_err(|error| explain(&error, "looking for due work", &self.label))
     }

@@ -13,6 +13,7 @@ mod lists;
 mod overview;
 mod page;
 mod rows;
+mod unclaimed;
 
 use filter::Listed;
 
@@ -43,10 +44,11 @@ pub(super) async fn board(conn: &mut Conn, now: Time, query: &Query) -> Result<B
         (List::Keys, false) => filter::count(conn, now, Listed::Keys, &query.filter, None).await?,
         (List::Audit, false) => filter::count(conn, now, Listed::Audit, &query.filter, None).await?,
     };
+    let workers = overview::workers(conn, now).await?;
     let page = match &query.detail {
         None => None,
         Some(Detail::Onboarding(id)) => {
-            page::onboarding(conn, now, id).await?.map(|p| Page::Onboarding(Box::new(p)))
+            page::onboarding(conn, now, id, &workers).await?.map(|p| Page::Onboarding(Box::new(p)))
         }
         Some(Detail::Key(id)) => key::page(conn, now, id).await?.map(|p| Page::Key(Box::new(p))),
         Some(Detail::Letter(id)) => page::letter(conn, id).await?.map(|p| Page::Letter(Box::new(p))),
@@ -54,7 +56,8 @@ pub(super) async fn board(conn: &mut Conn, now: Time, query: &Query) -> Result<B
     let pauses = circuits::pauses(conn, now).await?;
     Ok(Board {
         at: now.0,
-        workers: overview::workers(conn, now).await?,
+        unclaimed: unclaimed::all(conn, now, &workers).await?,
+        workers,
         circuits: circuits::all(conn, now).await?,
         pauses,
         letter_groups: overview::letter_groups(conn, now).await?,

@@ -21,10 +21,13 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3_600);
 pub(super) async fn beat(tx: &mut Tx, beat: &Heartbeat) -> Result<(), sqlx::Error> {
     let now = tx.now;
     let worker = clean(beat.worker.as_str());
-    let upsert = "INSERT INTO workers (id, started_at, beat_at, running, metrics_url) VALUES ($1, $2, $2, $3, $4) \
-        ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at, running = excluded.running, metrics_url = excluded.metrics_url";
+    let upsert = "INSERT INTO workers (id, started_at, beat_at, running, metrics_url, runs) VALUES ($1, $2, $2, $3, $4, $5) \
+        ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at, running = excluded.running, metrics_url = excluded.metrics_url, \
+        runs = excluded.runs";
     let upsert = query(upsert).bind(&worker).bind(now).bind(i64::from(beat.running));
-    upsert.bind(beat.metrics_url.as_deref().map(clean)).execute(tx.conn()).await?;
+    let runs = beat.runs.iter().map(|(workflow, newest)| (clean(workflow), (*newest).into()));
+    let upsert = upsert.bind(beat.metrics_url.as_deref().map(clean)).bind(Value::Object(runs.collect()));
+    upsert.execute(tx.conn()).await?;
     let mut reports: Vec<_> = beat.circuits.iter().collect();
     reports.sort_by_key(|report| &report.operation);
     for report in reports {

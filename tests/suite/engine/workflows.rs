@@ -1,9 +1,6 @@
-//! Workflows of others: a second definition beside the pipeline, in several versions, and rows that nobody here can run.
+//! Workflows of others: a second definition beside the pipeline, in several versions, and workers that have different ones.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use redrive::{
@@ -18,17 +15,17 @@ use redrive::{
         call::StepCalls,
         command::{Command, Target, TriggerAnswer},
         store::{Compensation, Intent, Opening, StepDone},
-        workflow::{Step, StepPolicy, Undone, Workflow},
+        workflow::{Step, Undone, Workflow},
     },
-    resilience::backoff::{Backoff, Jitter},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    script::{Script, World},
+    script::{PATIENCE, Script, World},
     stories::letter,
 };
+use crate::support::wait::eventually;
 
 /// What was run, as `version STATE`, and where the next run fails.
 #[derive(Default)]
@@ -129,15 +126,6 @@ async fn order(world: &World, workflow: &dyn Workflow, subject: &str) -> Onboard
     begin(world, workflow, subject, json!({ "pieces": 2 })).await.onboarding_id
 }
 
-fn quick(attempts: u32) -> StepPolicy {
-    let short = Duration::from_millis(10);
-    StepPolicy {
-        attempts,
-        backoff: Backoff { base: short, cap: short, jitter: Jitter::None },
-        ..StepPolicy::default()
-    }
-}
-
 async fn a_second_workflow_runs_forward_and_back_beside_the_pipeline(url: &str) {
     let world = World::open(url, Script::new()).await;
     let (ledger, onboarding) = (Arc::<Ledger>::default(), world.trigger().await);
@@ -192,11 +180,22 @@ async fn where_its_own_version_is_gone_a_row_is_finished_by_the_nearest_newer_on
     assert_eq!(ledger.log(), ["2 CHARGE", "2 PACK", "2 PACK", "2 SHIP"]);
 }
 
-async fn a_row_of_a_newer_version_ends_in_a_letter_after_its_attempts_while_others_keep_flowing(url: &str) {
+/// A row that nobody was given: untouched, and its page says what it waits for.
+async fn waits_for(world: &World, id: &OnboardingId, version: &str) {
+    let says = format!(
+        "no worker that is alive has the workflow order version {version}: it waits until one that has it is started"
+    );
+    eventually("its page says so", PATIENCE, async || {
+        let row = world.page(id).await.row;
+        (row.error.as_ref().map(ToString::to_string).as_ref() == Some(&says)).then_some(())
+    })
+    .await;
+    let page = world.page(id).await;
+    assert_eq!((page.row.owner, page.row.letter, page.row.attempt), (None, None, 0), "nobody touched it");
+}
+
+async fn a_row_of_a_newer_version_waits_untouched_for_a_worker_that_has_it_while_others_flow(url: &str) {
     let world = World::open(url, Script::new()).await.one_at_a_time();
-    let world = world.with_policies(|policies| {
-        policies.states.insert("CHARGE".into(), quick(3));
-    });
     let ledger = Arc::<Ledger>::default();
     let (one, two) = (orders(1, &ledger), orders(2, &ledger));
     let id = order(&world, &*two, "order-7").await;
@@ -204,54 +203,72 @@ async fn a_row_of_a_newer_version_ends_in_a_letter_after_its_attempts_while_othe
     let _hand = world.hire_for("one", vec![one]);
     world.until(&old, Phase::Completed).await;
     world.until(&onboarding, Phase::Completed).await;
-    let page = world.until(&id, Phase::Failed).await;
-    let tried: Vec<_> = page.attempts.iter().map(|a| (a.attempt, a.delay_seconds.is_some())).collect();
-    assert_eq!(tried, [(1, true), (2, true), (3, false)]);
-    let told = letter(&world, &page.row.letter.expect("it has a letter")).await;
-    assert_eq!(told.row.reason, LetterReason::Exhausted);
-    assert_eq!(
-        told.row.error.as_str(),
-        "cannot run the workflow order version 2 at CHARGE: this worker has only its version 1; deploy workers that \
-         have it, then replay the letter"
-    );
-    assert_eq!(ledger.log(), ["1 CHARGE", "1 SHIP"], "nothing of it was run");
+    waits_for(&world, &id, "2").await;
+    assert_eq!(world.page(&id).await.attempts, []);
+    let _newer = world.hire_for("two", vec![two]);
+    world.until(&id, Phase::Completed).await;
+    assert_eq!(ledger.log(), ["1 CHARGE", "1 SHIP", "2 CHARGE", "2 PACK", "2 SHIP"]);
 }
 
-async fn a_row_of_an_unknown_workflow_is_given_back_and_tried_again_slowly(url: &str) {
-    let world = World::open(url, Script::new()).await.one_at_a_time();
+async fn a_worker_without_the_workflow_never_touches_its_rows_beside_one_that_has_it(url: &str) {
+    let world = World::open(url, Script::new()).await;
     let ledger = Arc::<Ledger>::default();
-    let id = order(&world, &*orders(1, &ledger), "order-7").await;
-    let onboarding = world.trigger().await;
-    let _hand = world.hire("one");
-    let page = world.until(&id, Phase::Waiting).await;
-    world.until(&onboarding, Phase::Completed).await;
-    assert_eq!(page.row.owner, None, "nobody holds it meanwhile");
-    let [tried] = page.attempts.as_slice() else { panic!("{:?}", page.attempts) };
-    assert!(tried.delay_seconds.is_some_and(|wait| wait >= 30.0), "{:?}", tried.delay_seconds);
-    let said = tried.error.as_ref().expect("it says why").to_string();
-    assert!(said.contains("the workflow order version 1 at CHARGE"), "{said}");
-    assert!(said.contains("no workflow of that name"), "{said}");
+    let (one, two) = (orders(1, &ledger), orders(2, &ledger));
+    // One has no orders, one only the older: both idle while the third is busy with one at a time.
+    let (_none, _older) = (world.hire("none"), world.hire_for("older", vec![Arc::clone(&one)]));
+    let world = world.one_at_a_time();
+    let _knows = world.hire_for("knows", vec![Arc::clone(&two)]);
+    let mut newer = Vec::new();
+    for n in 0..8 {
+        newer.push(order(&world, &*two, &format!("order-{n}")).await);
+    }
+    let old = order(&world, &*one, "old").await;
+    ledger.fail_at("PACK");
+    let mut failed = 0;
+    for id in &newer {
+        let page = eventually("it ends", PATIENCE, async || {
+            let page = world.page(id).await;
+            matches!(page.row.phase, Some(Phase::Completed | Phase::Failed)).then_some(page)
+        })
+        .await;
+        failed += usize::from(page.row.phase == Some(Phase::Failed));
+        assert!(page.attempts.iter().all(|a| a.worker.as_str() == "knows"), "{:?}", page.attempts);
+    }
+    let page = world.until(&old, Phase::Completed).await;
+    assert!(page.attempts.iter().all(|a| a.worker.as_str() != "none"), "{:?}", page.attempts);
+    assert_eq!(failed, 1, "and that by its own fault");
 }
 
-async fn a_roll_back_that_no_worker_here_knows_stands_until_one_does(url: &str) {
-    let world = World::open(url, Script::new()).await.with_policies(|policies| {
-        policies.states.insert("ROLLING_BACK".into(), quick(2));
-    });
+async fn a_roll_back_waits_untouched_for_a_worker_that_knows_how(url: &str) {
+    let world = World::open(url, Script::new()).await;
     let ledger = Arc::<Ledger>::default();
     let orders = orders(1, &ledger);
     let id = order(&world, &*orders, "order-7").await;
     let knows = world.hire_for("knows", vec![Arc::clone(&orders)]);
     world.until(&id, Phase::Completed).await;
     knows.stop().await;
-    let other = world.hire("other");
+    let _other = world.hire("other");
     world.roll_back(&id).await.unwrap();
-    let page = world.until(&id, Phase::Stuck).await;
-    assert!(page.compensations.iter().all(|c| c.status == CompensationStatus::Failed));
-    other.stop().await;
+    waits_for(&world, &id, "1").await;
+    let page = world.page(&id).await;
+    assert!(page.compensations.iter().all(|c| c.status == CompensationStatus::Recorded));
     let _knows = world.hire_for("knows", vec![orders]);
-    world.roll_back(&id).await.unwrap();
     world.until(&id, Phase::RolledBack).await;
     assert_eq!(ledger.log()[2..], ["1 post.cancel order-7", "1 bank.refund order-7"]);
+}
+
+async fn what_a_newer_version_did_is_undone_by_it_though_the_older_one_is_there(url: &str) {
+    let world = World::open(url, Script::new()).await;
+    let ledger = Arc::<Ledger>::default();
+    let [one, two] = [1, 2].map(|version| orders(version, &ledger));
+    let id = order(&world, &*one, "order-7").await;
+    let newer = world.hire_for("newer", vec![Arc::clone(&two)]);
+    world.until(&id, Phase::Completed).await;
+    newer.stop().await;
+    let _both = world.hire_for("both", vec![one, two]);
+    world.roll_back(&id).await.unwrap();
+    world.until(&id, Phase::RolledBack).await;
+    assert_eq!(ledger.log()[3..], ["2 post.cancel order-7", "2 bank.refund order-7"]);
 }
 
 async fn a_paused_workflow_stands_still_while_the_pipeline_goes_on(url: &str) {
@@ -294,9 +311,10 @@ stories! {
     a_second_workflow_runs_forward_and_back_beside_the_pipeline,
     a_row_of_version_1_is_finished_by_version_1_after_version_2_is_deployed,
     where_its_own_version_is_gone_a_row_is_finished_by_the_nearest_newer_one_that_has_its_state,
-    a_row_of_a_newer_version_ends_in_a_letter_after_its_attempts_while_others_keep_flowing,
-    a_row_of_an_unknown_workflow_is_given_back_and_tried_again_slowly,
-    a_roll_back_that_no_worker_here_knows_stands_until_one_does,
+    a_row_of_a_newer_version_waits_untouched_for_a_worker_that_has_it_while_others_flow,
+    a_worker_without_the_workflow_never_touches_its_rows_beside_one_that_has_it,
+    a_roll_back_waits_untouched_for_a_worker_that_knows_how,
+    what_a_newer_version_did_is_undone_by_it_though_the_older_one_is_there,
     a_paused_workflow_stands_still_while_the_pipeline_goes_on,
     a_context_that_cannot_be_read_is_a_permanent_fault_in_words,
 }

@@ -11,11 +11,11 @@ use redrive::{
     },
     engine::{
         reader::{Detail, Page, Query},
-        store::{Opening, Recorded, StepOutcome},
+        store::{Heartbeat, Opening, Recorded, StepOutcome},
     },
 };
 
-use crate::support::stores::{TestStore, advanced, done};
+use crate::support::stores::{TestStore, advanced, anything, done};
 
 laws!(
     whatever_others_wrote_into_one_row_the_others_are_claimed_and_the_board_is_read,
@@ -133,6 +133,15 @@ async fn whatever_others_wrote_into_one_row_the_others_are_claimed_and_the_board
     let claimed = store.claim("worker-a", 100).await;
     let is_claimed = |id: &OnboardingId| claimed.iter().any(|claimed| claimed.lease.onboarding == *id);
     assert!(good.iter().all(is_claimed), "the good ones are claimed");
+    // What it cannot run is told while it is alive.
+    let beat = Heartbeat {
+        worker: "worker-a".into(),
+        metrics_url: None,
+        running: 0,
+        runs: anything().newest(),
+        circuits: Vec::new(),
+    };
+    store.opened.store.beat(&beat).await.expect("it beats");
     store.board(Query::default()).await;
     for (id, write) in bad {
         let page = store.page(&id).await;

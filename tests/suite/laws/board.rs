@@ -11,7 +11,7 @@ use redrive::{
     },
 };
 
-use crate::support::stores::{TestStore, noon, report};
+use crate::support::stores::{TestStore, anything, noon, report};
 
 laws!(
     an_empty_database_makes_an_empty_board,
@@ -193,6 +193,7 @@ async fn circuits_show_the_worst_of_the_living(store: TestStore) {
             worker: worker.into(),
             metrics_url: Some("http://127.0.0.1:1/m".into()),
             running: 1,
+            runs: anything().newest(),
             circuits,
         };
         store.opened.store.beat(&beat).await.expect("it beats");

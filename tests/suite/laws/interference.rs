@@ -15,7 +15,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::{
-    stores::{LEASE, TestStore, done, request},
+    stores::{LEASE, TestStore, anything, done, request},
     wait::eventually,
 };
 
@@ -66,10 +66,10 @@ async fn a_transaction_that_the_database_ends_by_itself_spoils_no_later_one(stor
 }
 
 async fn callers_that_give_up_half_way_spoil_no_later_transaction(store: TestStore) {
-    let handle = &store.opened.store;
+    let (handle, runs) = (&store.opened.store, anything());
     for polls in 0..120_usize {
         // Given up after so many steps: at the beginning, inside, and at the end of its transaction.
-        let mut asked = Box::pin(handle.next_due());
+        let mut asked = Box::pin(handle.next_due(&runs));
         for _ in 0..polls % 12 {
             if futures_util::poll!(&mut asked).is_ready() {
                 break;
@@ -84,10 +84,10 @@ async fn callers_that_give_up_half_way_spoil_no_later_transaction(store: TestSto
 
 async fn what_was_said_to_be_done_is_committed_though_callers_before_gave_up_half_way(store: TestStore) {
     let handle = &store.opened.store;
-    let worker = "worker-a".into();
+    let (worker, runs) = ("worker-a".into(), anything());
     for steps in 0..60_usize {
         // Given up at every step of beginning a transaction, its first statement's answer on the way among them.
-        let mut asked = Box::pin(handle.claim(&worker, 1, LEASE));
+        let mut asked = Box::pin(handle.claim(&worker, &runs, 1, LEASE));
         for _ in 0..steps % 6 {
             if futures_util::poll!(&mut asked).is_ready() {
                 break;

@@ -9,7 +9,7 @@ use redrive::{
 };
 use tokio::task::JoinSet;
 
-use crate::support::stores::{LEASE, TestStore, advanced, done, parked};
+use crate::support::stores::{LEASE, TestStore, advanced, anything, done, parked};
 
 laws!(
     eight_claimers_share_no_work,
@@ -37,7 +37,7 @@ async fn eight_claimers_share_no_work(store: TestStore) {
             let worker = WorkerId::from(format!("worker-{n}"));
             let mut mine = Vec::new();
             loop {
-                let claimed = handle.store.claim(&worker, 3, LEASE).await.expect("it claims");
+                let claimed = handle.store.claim(&worker, &anything(), 3, LEASE).await.expect("it claims");
                 if claimed.is_empty() {
                     return mine;
                 }
@@ -183,7 +183,7 @@ async fn the_same_record_is_taken_once(store: TestStore) {
 }
 
 async fn next_due_is_the_earliest_of_all(store: TestStore) {
-    let due = || async { store.opened.store.next_due().await.expect("it answers") };
+    let due = || async { store.opened.store.next_due(&anything()).await.expect("it answers") };
     assert_eq!(due().await, None);
     store.trigger("ledger").await;
     assert_eq!(due().await, Some(TimeDelta::zero()));

@@ -16,7 +16,7 @@ use redrive::{
     },
 };
 
-use crate::support::stores::{LEASE, TestStore, noon, submission};
+use crate::support::stores::{LEASE, TestStore, anything, noon, submission};
 
 laws!(
     a_stale_key_is_released_and_the_next_request_runs,
@@ -81,7 +81,13 @@ async fn page(store: &TestStore, id: &KeyId) -> KeyPage {
 }
 
 async fn beat(store: &TestStore, worker: &str) {
-    let beat = Heartbeat { worker: worker.into(), running: 0, metrics_url: None, circuits: Vec::new() };
+    let beat = Heartbeat {
+        worker: worker.into(),
+        running: 0,
+        runs: anything().newest(),
+        metrics_url: None,
+        circuits: Vec::new(),
+    };
     store.opened.store.beat(&beat).await.expect("it beats");
 }
 

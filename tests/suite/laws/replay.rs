@@ -13,7 +13,7 @@ use redrive::{
 };
 use tokio::task::JoinSet;
 
-use crate::support::stores::{TestStore, done, noon, report, submission};
+use crate::support::stores::{TestStore, anything, done, noon, report, submission};
 
 laws!(
     one_letter_goes_first_then_ten_then_the_rest_at_the_pace,
@@ -213,7 +213,7 @@ async fn it_holds_while_a_circuit_it_needs_is_open_and_goes_on_after(store: Test
     store.opened.store.act(&replay(&ids(&failed))).await.expect("it replays");
     let open = |state| async move {
         let circuits = vec![CircuitReport { state, ..report("github.tree") }];
-        Heartbeat { worker: "one".into(), metrics_url: None, running: 0, circuits }
+        Heartbeat { worker: "one".into(), metrics_url: None, running: 0, runs: anything().newest(), circuits }
     };
     store.opened.store.beat(&open(CircuitState::Open).await).await.expect("it beats");
     assert_eq!(pace(&store).await, 0);

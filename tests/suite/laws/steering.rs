@@ -14,7 +14,7 @@ use redrive::{
     },
 };
 
-use crate::support::stores::{LEASE, TestStore, noon, parked, report, submission};
+use crate::support::stores::{LEASE, TestStore, anything, noon, parked, report, submission};
 
 laws!(
     a_forced_circuit_is_told_to_every_worker_with_its_owner_reason_and_limit,
@@ -42,7 +42,13 @@ async fn known(store: &TestStore) {
 }
 
 async fn beat(store: &TestStore, worker: &str, circuit: CircuitReport) {
-    let beat = Heartbeat { worker: worker.into(), metrics_url: None, running: 0, circuits: vec![circuit] };
+    let beat = Heartbeat {
+        worker: worker.into(),
+        metrics_url: None,
+        running: 0,
+        runs: anything().newest(),
+        circuits: vec![circuit],
+    };
     store.opened.store.beat(&beat).await.expect("it beats");
 }
 
@@ -282,7 +288,8 @@ async fn a_paused_workflow_goes_not_forward_but_back(store: TestStore) {
         [(&back, Direction::Back)]
     );
     assert_eq!(store.page(&forward).await.row.phase, Some(Phase::Waiting));
-    let due = store.opened.store.next_due().await.expect("it answers").expect("a lease ends some time");
+    let due =
+        store.opened.store.next_due(&anything()).await.expect("it answers").expect("a lease ends some time");
     assert!(due > chrono::TimeDelta::zero(), "what may not be claimed is not due: {due}");
     store.time.advance(Duration::from_secs(LIMIT));
     assert!(!store.claim("worker-a", 10).await.is_empty(), "and at its limit it is over");

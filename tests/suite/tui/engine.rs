@@ -16,6 +16,7 @@ use redrive::{
         lock::{LockStore, Locked},
         plan::{OnboardingStanding, Standing},
         reader::{Board, Query, Reader},
+        runs::Runs,
         store::{
             Claimed, Conflict, Gauges, Heartbeat, Lease, Opening, Recorded, Steering, StepRecord, Store,
             StoreError,
@@ -107,7 +108,7 @@ impl Store for Fake {
         })
     }
 
-    async fn claim(&self, _: &WorkerId, _: usize, _: Duration) -> Result<Vec<Claimed>, StoreError> {
+    async fn claim(&self, _: &WorkerId, _: &Runs, _: usize, _: Duration) -> Result<Vec<Claimed>, StoreError> {
         unreachable!("a dashboard claims nothing")
     }
 
@@ -146,7 +147,7 @@ impl Store for Fake {
         unreachable!("a dashboard is no worker")
     }
 
-    async fn next_due(&self) -> Result<Option<chrono::TimeDelta>, StoreError> {
+    async fn next_due(&self, _: &Runs) -> Result<Option<chrono::TimeDelta>, StoreError> {
         unreachable!("a dashboard is no worker")
     }
 

@@ -556,6 +556,7 @@ fn board(counts: Counts) -> Board {
         at: noon(),
         counts,
         workers: Vec::new(),
+        unclaimed: Vec::new(),
         circuits: Vec::new(),
         pauses: Vec::new(),
         letter_groups: Vec::new(),
@@ -586,8 +587,14 @@ pub(crate) fn empty() -> World {
 
 /// Everything works.
 pub(crate) fn calm() -> World {
-    let worker =
-        WorkerRow { id: "worker-a".into(), beat_at: before(1), running: 2, metrics_url: None, alive: true };
+    let worker = WorkerRow {
+        id: "worker-a".into(),
+        beat_at: before(1),
+        running: 2,
+        metrics_url: None,
+        runs: None,
+        alive: true,
+    };
     let counts = Counts {
         onboardings: Count(9_214),
         in_progress: Count(2),

@@ -80,8 +80,7 @@ pub(super) async fn counts(conn: &mut Conn, now: Time) -> Result<Counts, sqlx::E
 }
 
 pub(super) async fn workers(conn: &mut Conn, now: Time) -> Result<Vec<WorkerRow>, sqlx::Error> {
-    let select =
-        "SELECT id, beat_at, running, metrics_url FROM workers WHERE beat_at > $1 ORDER BY id LIMIT 200";
+    let select = "SELECT id, beat_at, running, metrics_url, CAST(runs AS text) AS runs FROM workers WHERE beat_at > $1 ORDER BY id LIMIT 200";
     let rows = query(select).bind(now.minus(SHOWN_WORKERS)).fetch_all(conn).await?;
     let worker = |row: &Row| {
         let beat_at = row.time("beat_at")?;
@@ -90,6 +89,7 @@ pub(super) async fn workers(conn: &mut Conn, now: Time) -> Result<Vec<WorkerRow>
             beat_at: beat_at.0,
             running: row.int32("running")?,
             metrics_url: row.opt_safe("metrics_url")?,
+            runs: serde_json::from_value(row.json("runs")?).ok().flatten(),
             alive: beat_at > now.minus(ALIVE),
         })
     };

@@ -12,7 +12,7 @@ use super::{
     },
     attempts, key,
     lists::{self, About},
-    rows,
+    rows, unclaimed,
 };
 use crate::{
     domain::{
@@ -20,7 +20,9 @@ use crate::{
         letter::ReplayOutcome,
         text::SafeText,
     },
-    engine::reader::{AttemptRow, LetterPage, LetterRow, OnboardingPage, OnboardingRow, ReplayItemRow},
+    engine::reader::{
+        AttemptRow, LetterPage, LetterRow, OnboardingPage, OnboardingRow, ReplayItemRow, WorkerRow,
+    },
     store::value::{Time, clean},
 };
 
@@ -50,9 +52,11 @@ pub(super) async fn onboarding(
     conn: &mut Conn,
     now: Time,
     id: &OnboardingId,
+    workers: &[WorkerRow],
 ) -> Result<Option<OnboardingPage>, sqlx::Error> {
     let id = &clean(id.as_str());
-    let Some(row) = onboarding_row(conn, now, id).await? else { return Ok(None) };
+    let Some(mut row) = onboarding_row(conn, now, id).await? else { return Ok(None) };
+    unclaimed::explain(conn, now, workers, &mut row).await?;
     let select = "SELECT CAST(context AS text) AS context FROM onboarding_state WHERE onboarding_id = $1";
     let context = query(select).bind(id).fetch_optional(&mut *conn).await?;
     let context = context.map(|row| row.json("context")).transpose()?.unwrap_or_default();
