@@ -286,6 +286,8 @@ impl Judge {
     /// dashboard that was opened in the middle of it does not know what is usual; then first tries that stay the same
     /// are none that drive it.
     fn is_stuck(&self, at: Instant, evidence: &Evidence, rules: &Rules) -> bool {
+        // What was called stuck stays so until it moves twice as far: chance alone moves α by a tenth.
+        let slack = if self.kind == VerdictKind::Stuck { 2.0 } else { 1.0 };
         let lasted = self
             .storm_began
             .is_some_and(|began| at.saturating_duration_since(began) >= rules.scaled(rules.stuck_after));
@@ -293,9 +295,9 @@ impl Judge {
         let before = median(self.storm.iter().map(|past| past.measure)).unwrap_or(load);
         let usual = self.usual_rate().or_else(|| median(self.storm.iter().map(|past| past.first_rate)));
         let steady = usual.is_some_and(|usual| {
-            usual > 0.0 && (evidence.first_rate / usual - 1.0).abs() <= rules.stuck_drift
+            usual > 0.0 && (evidence.first_rate / usual - 1.0).abs() <= slack * rules.stuck_drift
         });
-        lasted && steady && load >= before * (1.0 - rules.stuck_fall)
+        lasted && steady && load >= before * (1.0 - slack * rules.stuck_fall)
     }
 
     fn turn(&mut self, kind: VerdictKind, wall: DateTime<Utc>) {
