@@ -4,35 +4,14 @@
 //! (0.2.5) drops `name{} v`, label values with `}` and names with `:`, cuts values at `,`, loses those with `=`,
 //! leaves escapes as they are, accepts a quote that never ends, forgets the type of OpenMetrics counters, takes
 //! OpenMetrics seconds for milliseconds and skips what it cannot read without a word. So every line is taken apart
-//! here and handed to it as `s{i="<index>"} <value> <milliseconds>`, a form it reads right.
+//! here and handed to it as `s<index> <value> <milliseconds>`, a form it reads right.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
+pub use super::labels::Labels;
 use super::line::{self, Line};
-
-/// A metric's labels, sorted by name. Shared, not copied: a target may have 100,000 series.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Labels(Arc<[(String, String)]>);
-
-impl Labels {
-    /// Labels from pairs in any order.
-    pub fn new(mut pairs: Vec<(String, String)>) -> Self {
-        pairs.sort();
-        Self(pairs.into())
-    }
-
-    /// The value of the label `name`.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(label, _)| label == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Every pair, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-}
 
 /// What a sample is, by its `# TYPE` line and never by its suffix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,38 +93,60 @@ pub enum NotAnExposition {
     },
 }
 
+/// How an exposition is written: the two differ in what a timestamp counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus's text format, timestamps in milliseconds.
+    Text,
+    /// OpenMetrics, timestamps in seconds; it ends with `# EOF`, or it was cut off.
+    OpenMetrics,
+}
+
+impl Format {
+    /// By the header `Content-Type`, else by how `text` ends: some say `text/plain` of OpenMetrics too.
+    pub fn of(content_type: Option<&str>, text: &str) -> Self {
+        let said =
+            content_type.is_some_and(|said| said.trim_start().starts_with("application/openmetrics-text"));
+        if said || ends(text) { Self::OpenMetrics } else { Self::Text }
+    }
+}
+
+fn ends(text: &str) -> bool {
+    text.trim_end().lines().next_back().is_some_and(|line| line == "# EOF")
+}
+
 /// How many lines `prometheus-parse` is handed at a time: it makes much of each.
 const BATCH: usize = 4_096;
 
 /// Lines taken apart that still lack their numbers.
 #[derive(Default)]
-struct Batch {
-    heads: Vec<Head>,
-    plain: Vec<String>,
+struct Batch<'a> {
+    heads: Vec<Head<'a>>,
 }
 
-/// A sample without its number.
-struct Head {
+/// A sample whose numbers are still text.
+struct Head<'a> {
     line: usize,
     name: String,
     labels: Labels,
-    has_timestamp: bool,
+    value: &'a str,
+    millis: Option<i64>,
 }
 
-impl Batch {
-    fn push(&mut self, head: Head, value: &str, millis: Option<i64>) {
-        let at = millis.map_or_else(String::new, |ms| ms.to_string());
-        self.plain.push(format!("s{{i=\"{}\"}} {value} {at}", self.heads.len()));
-        self.heads.push(head);
-    }
-
+impl Batch<'_> {
     /// Lets `prometheus-parse` read the numbers, and joins them with their heads again.
     fn empty_into(&mut self, found: &mut Exposition) {
-        let read = prometheus_parse::Scrape::parse_at(self.plain.drain(..).map(Ok), DateTime::UNIX_EPOCH)
+        let plain = self.heads.iter().enumerate().map(|(index, head)| {
+            Ok(match head.millis {
+                None => format!("s{index} {}", head.value),
+                Some(millis) => format!("s{index} {} {millis}", head.value),
+            })
+        });
+        let read = prometheus_parse::Scrape::parse_at(plain, DateTime::UNIX_EPOCH)
             .map(|scrape| scrape.samples)
             .unwrap_or_default();
         let mut numbers = read.into_iter().filter_map(|sample| {
-            let index: usize = sample.labels.get("i")?.parse().ok()?;
+            let index: usize = sample.metric.strip_prefix('s')?.parse().ok()?;
             let prometheus_parse::Value::Untyped(value) = sample.value else { return None };
             Some((index, value, sample.timestamp))
         });
@@ -159,7 +160,7 @@ impl Batch {
                         labels: head.labels,
                         kind: Kind::Untyped,
                         value,
-                        timestamp: head.has_timestamp.then_some(timestamp),
+                        timestamp: head.millis.map(|_| timestamp),
                     });
                 }
                 _ => found.warn(head.line, "its value is not a number"),
@@ -168,40 +169,58 @@ impl Batch {
     }
 }
 
-/// Reads `text`. A line that cannot be read becomes a warning and the rest is kept; an empty text is an exposition
-/// without samples.
+/// Reads `text`, in the format it seems to be in. A line that cannot be read becomes a warning and the rest is kept; an
+/// empty text is an exposition without samples.
 ///
 /// # Errors
 /// When it is an HTML page, or says something but no metric.
 pub fn parse(text: &str) -> Result<Exposition, NotAnExposition> {
+    parse_as(Format::of(None, text), text)
+}
+
+/// As [`parse`], where the format is known.
+///
+/// # Errors
+/// When it is an HTML page, or says something but no metric.
+pub fn parse_as(format: Format, text: &str) -> Result<Exposition, NotAnExposition> {
     let text = text.trim_start_matches('\u{feff}');
     if is_html(text) {
         return Err(NotAnExposition::Html);
     }
-    let seconds = text.trim_end().ends_with("# EOF");
     let mut found = Exposition::default();
     let mut types: HashMap<String, Kind> = HashMap::new();
     let mut batch = Batch::default();
+    let mut lines = 0;
     for (index, raw) in text.lines().enumerate() {
-        let line = index + 1;
-        match line::read(raw, seconds) {
+        lines = index + 1;
+        match line::read(raw, format) {
             Ok(Line::Nothing) => {}
             Ok(Line::Type { name, kind }) => {
                 types.insert(name.into_owned(), kind);
             }
             Ok(Line::Sample { name, labels, value, millis }) => {
-                let head = Head { line, name: name.into_owned(), labels, has_timestamp: millis.is_some() };
-                batch.push(head, value, millis);
+                batch.heads.push(Head { line: lines, name: name.into_owned(), labels, value, millis });
                 if batch.heads.len() >= BATCH {
                     batch.empty_into(&mut found);
                 }
             }
-            Err(reason) => found.warn(line, reason),
+            Err(reason) => found.warn(lines, reason),
         }
     }
     batch.empty_into(&mut found);
-    for sample in &mut found.samples {
-        sample.kind = kind_of(&sample.name, &types);
+    // Only now, since a type may be declared behind the samples.
+    let mut last: Option<(usize, Kind)> = None;
+    for index in 0..found.samples.len() {
+        let name = &found.samples[index].name;
+        let kind = match last {
+            Some((before, kind)) if found.samples[before].name == *name => kind,
+            _ => kind_of(name, &types),
+        };
+        found.samples[index].kind = kind;
+        last = Some((index, kind));
+    }
+    if format == Format::OpenMetrics && lines > 0 && !ends(text) {
+        found.warn(lines, "it ends without # EOF: it may be cut off");
     }
     found.warnings.sort_by_key(|warning| warning.line);
     match found.warnings.first() {

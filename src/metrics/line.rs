@@ -2,7 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::exposition::{Kind, Labels};
+use chrono::DateTime;
+
+use super::{
+    exposition::{Format, Kind},
+    labels::{Labels, Pair},
+};
 
 /// What a line says.
 pub(super) enum Line<'a> {
@@ -14,8 +19,8 @@ pub(super) enum Line<'a> {
     Sample { name: Cow<'a, str>, labels: Labels, value: &'a str, millis: Option<i64> },
 }
 
-/// Reads one line; `seconds` tells that timestamps are OpenMetrics' seconds and not milliseconds.
-pub(super) fn read(raw: &str, seconds: bool) -> Result<Line<'_>, &'static str> {
+/// Reads one line of an exposition of that format.
+pub(super) fn read(raw: &str, format: Format) -> Result<Line<'_>, &'static str> {
     let line = raw.trim();
     if line.is_empty() {
         return Ok(Line::Nothing);
@@ -29,23 +34,36 @@ pub(super) fn read(raw: &str, seconds: bool) -> Result<Line<'_>, &'static str> {
         return Err("it does not begin with a metric's name");
     }
     cursor.skip_spaces();
-    let (quoted, labels) = if cursor.eat('{') { pairs(&mut cursor)? } else { (None, Vec::new()) };
+    let (quoted, labels) = match cursor.rest.starts_with('{') && !is_composite(cursor.rest) {
+        true => pairs(&mut cursor)?,
+        false => (None, Labels::default()),
+    };
     let name = match (quoted, bare) {
         (None, "") => return Err("it has no metric's name"),
         (Some(_), name) if !name.is_empty() => return Err("it names the metric twice"),
         (Some(name), _) => name,
         (None, name) => Cow::Borrowed(name),
     };
-    let (value, millis) = numbers(cursor.rest, seconds)?;
-    Ok(Line::Sample { name, labels: Labels::new(labels), value, millis })
+    cursor.skip_spaces();
+    if is_composite(cursor.rest) {
+        return Err("it is a whole histogram in one line, which is not read");
+    }
+    let (value, millis) = numbers(cursor.rest, format)?;
+    Ok(Line::Sample { name, labels, value, millis })
 }
 
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == ':'
 }
 
+/// Whether this begins a value such as `{count:3,sum:1.5,schema:0,…}`: labels have no colon there.
+fn is_composite(rest: &str) -> bool {
+    let inside = rest.strip_prefix('{').map_or("", str::trim_start);
+    ["count:", "sum:", "schema:", "gcount:"].iter().any(|field| inside.starts_with(field))
+}
+
 fn declared(comment: &str) -> Option<Line<'_>> {
-    let rest = comment.trim_start().strip_prefix("TYPE")?;
+    let rest = comment.strip_prefix([' ', '\t'])?.trim_start().strip_prefix("TYPE")?;
     let mut cursor = Cursor { rest: rest.strip_prefix([' ', '\t'])?.trim_start() };
     let name = if cursor.eat('"') {
         cursor.quoted().ok()?
@@ -63,33 +81,39 @@ fn declared(comment: &str) -> Option<Line<'_>> {
 }
 
 /// The value and the timestamp; what follows a `#` is an exemplar.
-fn numbers(rest: &str, seconds: bool) -> Result<(&str, Option<i64>), &'static str> {
+fn numbers(rest: &str, format: Format) -> Result<(&str, Option<i64>), &'static str> {
     let mut words = rest.split('#').next().unwrap_or_default().split_whitespace();
     let value = words.next().ok_or("it has no value")?;
-    let millis = match words.next() {
-        None => None,
-        Some(at) => {
-            let number: f64 = at.parse().map_err(|_| "its timestamp is not a number")?;
-            if !number.is_finite() {
-                return Err("its timestamp is not a number");
-            }
-            Some((if seconds { number * 1_000.0 } else { number }).round() as i64)
-        }
-    };
+    // A start time behind them is a proposal for OpenMetrics 2; `_created` says the same.
+    let mut words = words.filter(|word| !word.starts_with("st@"));
+    let millis = words.next().map(|at| millis(at, format)).transpose()?;
     if words.next().is_some() {
         return Err("it holds more than a value and a timestamp");
     }
     Ok((value, millis))
 }
 
-type Pairs<'a> = (Option<Cow<'a, str>>, Vec<(String, String)>);
+fn millis(at: &str, format: Format) -> Result<i64, &'static str> {
+    let number: f64 = at.parse().map_err(|_| "its timestamp is not a number")?;
+    let millis = match format {
+        Format::Text => number,
+        Format::OpenMetrics => number * 1_000.0,
+    };
+    let rounded = millis.round() as i64;
+    match millis.is_finite() && DateTime::from_timestamp_millis(rounded).is_some() {
+        true => Ok(rounded),
+        false => Err("its timestamp is not a time"),
+    }
+}
 
 /// What stands between the braces: labels, and in front of them the metric's name if it is a quoted one.
-fn pairs<'a>(cursor: &mut Cursor<'a>) -> Result<Pairs<'a>, &'static str> {
-    let (mut metric, mut labels) = (None, Vec::<(String, String)>::new());
+fn pairs<'a>(cursor: &mut Cursor<'a>) -> Result<(Option<Cow<'a, str>>, Labels), &'static str> {
+    let (mut metric, mut labels) = (None, Vec::<Pair<'a>>::new());
+    cursor.eat('{');
     loop {
         cursor.skip_spaces();
         if cursor.eat('}') {
+            let labels = Labels::unique(&mut labels).ok_or("a label is given twice")?;
             return Ok((metric, labels));
         }
         let quoted = cursor.eat('"');
@@ -103,11 +127,7 @@ fn pairs<'a>(cursor: &mut Cursor<'a>) -> Result<Pairs<'a>, &'static str> {
             if !cursor.eat('"') {
                 return Err("a label's value is not in quotes");
             }
-            let value = cursor.quoted()?;
-            if labels.iter().any(|(known, _)| *known == name) {
-                return Err("a label is given twice");
-            }
-            labels.push((name.into_owned(), value.into_owned()));
+            labels.push((name, cursor.quoted()?));
         } else if quoted && metric.is_none() && labels.is_empty() {
             metric = Some(name);
         } else {

@@ -7,11 +7,14 @@ mod incidents;
 mod keys;
 mod presets;
 mod prometheus;
+mod python;
 mod rates;
 mod scrape;
 mod serve;
 mod verdict;
 mod world;
+mod writer;
+mod written;
 
 pub(crate) use serve::Server;
 

@@ -1,7 +1,10 @@
 //! Reading expositions: everything `prometheus-parse` gets wrong, case by case, and that nothing is lost unsaid.
 
 use proptest::prelude::*;
-use redrive::metrics::exposition::{Exposition, Kind, NotAnExposition, Sample, Warning, parse};
+use redrive::metrics::{
+    exposition::{Exposition, Format, Kind, NotAnExposition, Sample, Warning, parse, parse_as},
+    starts::Starts,
+};
 
 use super::fixture;
 
@@ -144,6 +147,153 @@ fn timestamps_are_milliseconds_and_in_openmetrics_seconds() {
 fn an_exemplar_is_left_out() {
     let sample = one("m_total{a=\"#1\"} 3 # {trace_id=\"x\"} 0.5 1767225600.1\n# EOF");
     assert_eq!((sample.labels.get("a"), sample.value, sample.timestamp), (Some("#1"), 3.0, None));
+}
+
+#[test]
+fn exemplars_of_every_form_are_left_out() {
+    for line in [
+        "m_total 3 # {} 1",
+        "m_total 3 1767225600 # {trace_id=\"a } # {\"} 0.5",
+        "m_bucket{le=\"+Inf\"} 3 # {a=\"\\\"#\"} 1 1767225600.1",
+    ] {
+        assert_eq!(one(&format!("{line}\n# EOF")).value, 3.0, "{line}");
+    }
+}
+
+#[test]
+fn help_is_not_needed_and_type_may_stand_before_it_or_behind_the_samples() {
+    for text in [
+        "# TYPE m counter\nm 1",
+        "# TYPE m counter\n# HELP m It counts.\nm 1",
+        "# HELP m It \\\\ counts # TYPE m gauge\n# TYPE m counter\nm 1",
+        "m 1\n# TYPE m counter",
+        "#\tTYPE\tm\tcounter\nm 1",
+    ] {
+        assert_eq!(one(text).kind, Kind::Counter, "{text}");
+    }
+    assert_eq!(one("#TYPE m counter\nm 1").kind, Kind::Untyped, "that is a comment");
+}
+
+#[test]
+fn a_bar_and_every_other_mark_within_a_label_value_belongs_to_it() {
+    assert_eq!(label(r#"m{a="x|y = {z}, # \"q\" 1"} 3"#, "a"), "x|y = {z}, # \"q\" 1");
+    assert_eq!(label(r#"m{a="ends with a backslash\\"} 3"#, "a"), "ends with a backslash\\");
+}
+
+#[test]
+fn quoted_names_may_hold_anything_and_have_types() {
+    let text = "# TYPE \"http.requests {é}\" counter\n{\"http.requests {é}\",\"a.b\"=\"c\"} 7";
+    let sample = one(text);
+    assert_eq!((sample.name.as_str(), sample.kind), ("http.requests {é}", Kind::Counter));
+    assert_eq!(sample.labels.get("a.b"), Some("c"));
+    assert_eq!(one("{\"m\"} 1").name, "m");
+    assert!(parse("ok 1\nm{\"n\"} 1").unwrap().warnings[0].reason.contains("twice"));
+}
+
+#[test]
+fn a_native_histogram_in_one_line_is_a_warning_and_its_classic_lines_are_read() {
+    let text = "# TYPE h histogram\n\
+                h {count:12,sum:3.5,schema:3,zero_threshold:1e-128,zero_count:2,positive_spans:[0:2],positive_deltas:[1,2]} 1767225600\n\
+                h{a=\"b\"} {count:17,sum:324789.3,bucket:[0.1:8,+Inf:17]} st@1767225500 # {t=\"x\"} 1\n\
+                h_bucket{le=\"+Inf\"} 12\nh_count 12\n# EOF\n";
+    let read = parse(text).unwrap();
+    assert_eq!(read.warnings.iter().map(|w| w.line).collect::<Vec<_>>(), [2, 3]);
+    assert!(read.warnings[0].reason.contains("histogram"), "{:?}", read.warnings);
+    assert_eq!(read.samples.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["h_bucket", "h_count"]);
+}
+
+#[test]
+fn a_start_time_behind_the_value_does_no_harm() {
+    assert_eq!(one("m_total 3 st@1767225600\n# EOF").timestamp, None);
+    let sample = one("m_total 3 1767225601 st@1767225600.5\n# EOF");
+    assert_eq!(sample.timestamp.map(|at| at.timestamp()), Some(1_767_225_601));
+}
+
+#[test]
+fn a_timestamp_that_is_no_time_is_a_warning() {
+    let read = parse("a 1\nb 2 1e300\nc 3 NaN\nd 4 -99999999999999999999").unwrap();
+    assert_eq!(read.warnings.iter().map(|w| w.line).collect::<Vec<_>>(), [2, 3, 4]);
+}
+
+#[test]
+fn openmetrics_is_told_by_its_content_type_or_its_end() {
+    let openmetrics = Some("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    for (content_type, text, format) in [
+        (openmetrics, "m 1\n", Format::OpenMetrics),
+        (Some("text/plain; version=0.0.4"), "m 1\n# EOF\n", Format::OpenMetrics),
+        (Some("text/plain; version=0.0.4"), "m 1\n", Format::Text),
+        (None, "m{a=\"# EOF\"} 1 # EOF", Format::Text),
+        (None, "", Format::Text),
+    ] {
+        assert_eq!(Format::of(content_type, text), format, "{content_type:?} {text}");
+    }
+}
+
+#[test]
+fn openmetrics_that_was_cut_off_says_so_and_keeps_the_rest() {
+    let read = parse_as(Format::OpenMetrics, "a 1 1767225600\nb_total 2").unwrap();
+    assert_eq!(read.samples.len(), 2);
+    assert_eq!(read.samples[0].timestamp.map(|at| at.timestamp()), Some(1_767_225_600));
+    assert!(read.warnings[0].reason.contains("cut off"), "{:?}", read.warnings);
+}
+
+#[test]
+fn a_line_of_a_million_labels_is_read_or_refused_at_once() {
+    let labels = |same: bool| -> String {
+        (0..200_000).map(|n| format!("l{}=\"\",", if same { 0 } else { n })).collect()
+    };
+    assert_eq!(one(&format!("m{{{}}} 1", labels(false))).labels.iter().count(), 200_000);
+    let read = parse(&format!("ok 1\nm{{{}}} 1", labels(true))).unwrap();
+    assert_eq!(read.warnings, [Warning { line: 2, reason: "a label is given twice" }]);
+}
+
+#[test]
+fn created_lines_say_when_counters_began() {
+    let read = parse(
+        "# TYPE calls counter\ncalls_total{op=\"a\"} 3\ncalls_created{op=\"a\"} 1767225600.25\ncalls_total{op=\"b\"} 4\n\
+         # TYPE took histogram\ntook_bucket{op=\"a\",le=\"1\"} 2\ntook_bucket{op=\"a\",le=\"+Inf\"} 3\n\
+         took_count{op=\"a\"} 3\ntook_sum{op=\"a\"} 3\ntook_created{op=\"a\"} 1767225601\n\
+         # TYPE size summary\nsize{quantile=\"0.5\"} 1\nsize_count 2\nsize_created 1767225602\n# EOF\n",
+    )
+    .unwrap();
+    let starts = Starts::of(&read.samples);
+    let told: Vec<_> = read.samples.iter().map(|sample| (sample.name.as_str(), starts.get(sample))).collect();
+    let took = Some(1_767_225_601.0);
+    assert_eq!(
+        told,
+        [
+            ("calls_total", Some(1_767_225_600.25)),
+            ("calls_created", None),
+            ("calls_total", None),
+            ("took_bucket", took),
+            ("took_bucket", took),
+            ("took_count", took),
+            ("took_sum", took),
+            ("took_created", None),
+            ("size", Some(1_767_225_602.0)),
+            ("size_count", Some(1_767_225_602.0)),
+            ("size_created", None),
+        ]
+    );
+}
+
+#[test]
+fn a_number_of_things_created_is_no_start_time() {
+    let read = parse(
+        "# TYPE orders_created counter\norders_created 1767225600\norders_total 3\n\
+         # TYPE pods_created gauge\npods_created 12\npods_total 3\n",
+    )
+    .unwrap();
+    let starts = Starts::of(&read.samples);
+    assert!(read.samples.iter().all(|sample| starts.get(sample).is_none()));
+}
+
+#[test]
+fn the_text_formats_start_times_are_gauges_of_their_own() {
+    // As Python's client writes them.
+    let text = "# TYPE calls_total counter\ncalls_total 3.0\n# TYPE calls_created gauge\ncalls_created 1.7672256e+09\n";
+    let read = parse(text).unwrap();
+    assert_eq!(Starts::of(&read.samples).get(&read.samples[0]), Some(1_767_225_600.0));
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(crate) mod program;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod pty;
+pub(crate) mod python;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub(crate) mod stores;
