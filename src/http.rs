@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
@@ -65,6 +66,23 @@ pub fn client(timeout: Duration) -> Result<reqwest::Client, HttpError> {
 /// # Errors
 /// When the file cannot be used or TLS cannot be set up.
 pub fn client_trusting(timeout: Duration, ca_file: Option<&Path>) -> Result<reqwest::Client, HttpError> {
+    Ok(builder(timeout, ca_file)?.build()?)
+}
+
+/// As [`client_trusting`], where `host` is at `address` whatever anybody else says; its certificate is still one for `host`.
+///
+/// # Errors
+/// When the file cannot be used or TLS cannot be set up.
+pub fn client_pinned(
+    timeout: Duration,
+    ca_file: Option<&Path>,
+    host: &str,
+    address: SocketAddr,
+) -> Result<reqwest::Client, HttpError> {
+    Ok(builder(timeout, ca_file)?.resolve(host, address).build()?)
+}
+
+fn builder(timeout: Duration, ca_file: Option<&Path>) -> Result<reqwest::ClientBuilder, HttpError> {
     // reqwest's own set-up fails where there is no CA store, even for plain http: it is handed a finished one.
     let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()?
@@ -80,7 +98,7 @@ pub fn client_trusting(timeout: Duration, ca_file: Option<&Path>) -> Result<reqw
     for proxy in proxies()? {
         builder = builder.proxy(proxy);
     }
-    Ok(builder.build()?)
+    Ok(builder)
 }
 
 /// The system's certificates, or the built-in ones where it has none; read once, because it takes tens of milliseconds.

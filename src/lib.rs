@@ -52,7 +52,7 @@
 //! workflow · onboarding · state · attempt · checkpoint · subtask · compensation · key · lease · letter (dead letter) ·
 //! replay · discard · restore · quarantined · resume · roll back · circuit · budget · roof (over all budgets) · bulkhead · force · pause · parked ·
 //! operation (one callee and verb, `github.create_hook`) · operator · action ·
-//! target (a metrics endpoint) · elsewhere (begun by others)
+//! target (a metrics endpoint) · origin (where targets are named) · elsewhere (begun by others)
 
 pub mod cli;
 pub mod clock;

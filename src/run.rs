@@ -22,13 +22,8 @@ use crate::{
     },
     http,
     metrics::{
-        self,
-        collector::Collector,
-        prometheus::Prometheus,
-        scrape::{self, Target},
-        signals::Signals,
-        source::Presets,
-        verdict::Rules,
+        admission::Admission, collector::Collector, discovery::Origin, prometheus::Prometheus,
+        rounds::Rounds, scrape, signals::Signals, source::Presets, verdict::Rules,
     },
     poll::{self, Feed, Sources},
     service::process::Process,
@@ -44,10 +39,10 @@ pub(crate) const STOPPED: u8 = 143;
 pub struct Settings {
     /// The database, if one was named.
     pub database_url: Option<String>,
-    /// Metrics endpoints as written.
-    pub metrics: Vec<String>,
-    /// The Prometheus server as written.
-    pub prometheus: Option<String>,
+    /// Where metrics endpoints are named; or what is wrong with that, for whoever needs them: a worker does not.
+    pub metrics: Result<Vec<Origin>, String>,
+    /// The Prometheus server's URL and how one is let in there, likewise.
+    pub prometheus: Result<Option<(String, Admission)>, String>,
     /// Nothing may be written.
     pub read_only: bool,
     /// Who acts.
@@ -288,7 +283,7 @@ pub fn top(settings: &Settings, look: &Look) -> anyhow::Result<ExitCode> {
         let sources = Sources {
             reader: Arc::clone(opened.engine.reader()),
             interval: look.interval,
-            targets: targets(settings)?,
+            origins: origins(settings)?,
             prometheus: server(settings)?,
             scrape_interval: look.interval.max(Duration::from_secs(1)),
             rules: settings.rules.clone(),
@@ -316,8 +311,8 @@ pub fn top(settings: &Settings, look: &Look) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When a URL cannot be read.
 pub async fn sample(settings: &Settings, window: Duration) -> anyhow::Result<Option<Signals>> {
-    let (targets, server) = (targets(settings)?, server(settings)?);
-    if targets.is_empty() && server.is_none() {
+    let (origins, server) = (origins(settings)?, server(settings)?);
+    if origins.is_empty() && server.is_none() {
         return Ok(None);
     }
     let interval = Duration::from_secs(1);
@@ -325,32 +320,27 @@ pub async fn sample(settings: &Settings, window: Duration) -> anyhow::Result<Opt
     let began = clock::instant();
     let mut collector = Collector::new(settings.rules.clone(), interval, began, clock::now())
         .reading(settings.presets.clone());
-    for target in &targets {
-        collector.expect(target);
-    }
-    if let Some(server) = &server {
-        collector.expect_server(server);
-    }
+    // History from the server is judged with the second answer; targets alone need the whole window.
+    let enough = if origins.is_empty() { interval } else { window };
+    let mut rounds = Rounds::new(client, origins, server, interval);
     loop {
-        let said = metrics::ask(&client, &targets, server.as_ref(), scrape::TIMEOUT).await;
-        collector.observe(clock::instant(), clock::now(), said);
-        let spent = clock::instant().saturating_duration_since(began);
-        // History from the server is judged with the second answer; targets alone need the whole window.
-        let enough = if targets.is_empty() { interval } else { window };
-        if spent >= enough {
+        rounds.next().await.tell(&mut collector);
+        if clock::instant().saturating_duration_since(began) >= enough {
+            rounds.rest().await.tell(&mut collector);
             return Ok(Some(collector.signals()));
         }
-        clock::sleep(interval).await;
     }
 }
 
-pub(crate) fn targets(settings: &Settings) -> anyhow::Result<Vec<Target>> {
-    Ok(settings.metrics.iter().map(|url| Target::parse(url)).collect::<Result<_, _>>()?)
+pub(crate) fn origins(settings: &Settings) -> anyhow::Result<Vec<Origin>> {
+    settings.metrics.clone().map_err(anyhow::Error::msg)
 }
 
 pub(crate) fn server(settings: &Settings) -> anyhow::Result<Option<Prometheus>> {
-    let parsed = settings.prometheus.as_deref().map(Prometheus::parse).transpose()?;
-    Ok(parsed.map(|server| server.reading(&settings.presets)))
+    let named = settings.prometheus.clone().map_err(anyhow::Error::msg)?;
+    named
+        .map(|(url, access)| Ok(Prometheus::parse(&url)?.with(access).reading(&settings.presets)))
+        .transpose()
 }
 
 fn session(

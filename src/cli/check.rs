@@ -11,6 +11,7 @@ use crate::{
     http,
     metrics::{
         self,
+        discovery::{self, Resolver},
         scrape::{self, ScrapeResult, Scraped},
         source::Presets,
     },
@@ -118,13 +119,15 @@ async fn database(settings: &Settings) -> Vec<Finding> {
 }
 
 async fn targets(settings: &Settings) -> anyhow::Result<Vec<Finding>> {
-    let (targets, server) = (run::targets(settings)?, run::server(settings)?);
-    if targets.is_empty() && server.is_none() {
+    let (origins, server) = (run::origins(settings)?, run::server(settings)?);
+    if origins.is_empty() && server.is_none() {
         let says = "none is named: there will be no verdict; --metrics URL or --prometheus URL names one";
         return Ok(vec![Finding::new(Found::Warning, "metrics", says)]);
     }
     let client = http::client(scrape::TIMEOUT)?;
-    let said = metrics::ask(&client, &targets, server.as_ref(), scrape::TIMEOUT).await;
+    let (targets, faults) = discovery::all(&origins, &Resolver::system()).await;
+    let mut said = metrics::ask(&client, &targets, server.as_ref(), scrape::TIMEOUT).await;
+    said.extend(faults);
     Ok(said.iter().map(|result| target(result, &settings.presets)).collect())
 }
 
@@ -133,6 +136,11 @@ fn target(result: &ScrapeResult, presets: &Presets) -> Finding {
     let took = result.took.as_millis();
     match &result.outcome {
         Err(fault) => Finding::new(Found::Wrong, &what, fault),
+        Ok(Scraped::Instances(instances)) if !instances.warnings.is_empty() => Finding::new(
+            Found::Warning,
+            &what,
+            format!("it answers only in part: {} ({took} ms)", instances.warnings.join("; ")),
+        ),
         Ok(Scraped::Instances(instances)) if instances.all.is_empty() => Finding::new(
             Found::Warning,
             &what,

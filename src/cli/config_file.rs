@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     policies::{FileOperation, FileRoof, FileState},
+    targets::{FileServer, FileTarget},
     verdict::FileVerdict,
 };
 use crate::metrics::source::Preset;
@@ -23,8 +24,13 @@ use crate::metrics::source::Preset;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) database_url: Option<String>,
+    /// Metrics endpoints that anybody may ask.
     pub(super) metrics: Vec<String>,
-    pub(super) prometheus: Option<String>,
+    /// Lists of them, in Prometheus's format.
+    pub(super) file_sd: Vec<PathBuf>,
+    /// Those that want credentials or certificates.
+    pub(super) target: Vec<FileTarget>,
+    pub(super) prometheus: Option<FileServer>,
     pub(super) read_only: bool,
     pub(super) context: BTreeMap<String, Place>,
     pub(super) upstreams: FileUpstreams,
@@ -48,8 +54,13 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Place {
     pub(super) database_url: Option<String>,
+    /// Metrics endpoints that anybody may ask.
     pub(super) metrics: Vec<String>,
-    pub(super) prometheus: Option<String>,
+    /// Lists of them, in Prometheus's format.
+    pub(super) file_sd: Vec<PathBuf>,
+    /// Those that want credentials or certificates.
+    pub(super) target: Vec<FileTarget>,
+    pub(super) prometheus: Option<FileServer>,
     pub(super) read_only: bool,
 }
 
@@ -144,6 +155,11 @@ impl ConfigFile {
         self.at(line, said)
     }
 
+    /// Where the file is: what paths in it begin from.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     fn table(&self) -> Option<DeTable<'_>> {
         DeTable::parse(&self.text).ok().map(toml::Spanned::into_inner)
     }
@@ -157,13 +173,25 @@ impl ConfigFile {
     }
 }
 
-/// Where the deepest of `keys` that exists stands.
+/// Where the deepest of `keys` that exists stands; a number is one of several tables of the same name.
 fn find(table: &DeTable<'_>, keys: &[&str]) -> Option<Range<usize>> {
     let (first, rest) = keys.split_first()?;
     let (key, value) = table.iter().find(|(key, _)| key.get_ref() == first)?;
     let deeper = match value.get_ref() {
         DeValue::Table(table) => find(table, rest),
+        DeValue::Array(items) => rest.split_first().and_then(|(number, rest)| {
+            let item = items.get(number.parse::<usize>().ok()?)?;
+            match item.get_ref() {
+                DeValue::Table(table) => find(table, rest).or_else(|| beginning(table)),
+                _ => Some(item.span()),
+            }
+        }),
         _ => None,
     };
     Some(deeper.unwrap_or_else(|| key.span()))
+}
+
+/// Where a table's first key stands: the table itself is all of its lines.
+fn beginning(table: &DeTable<'_>) -> Option<Range<usize>> {
+    table.keys().map(toml::Spanned::span).min_by_key(|span| span.start)
 }

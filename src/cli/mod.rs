@@ -18,6 +18,7 @@ mod policies;
 mod replays;
 mod settings;
 mod status;
+mod targets;
 mod verdict;
 
 use std::{
@@ -54,7 +55,8 @@ struct Common {
     /// The database: sqlite:PATH, sqlite::memory: or postgres://…
     #[arg(long, global = true, value_name = "URL", env = "REDRIVE_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// A metrics endpoint to scrape, [NAME=]http://host:port/metrics; repeatable
+    /// A metrics endpoint to scrape, [NAME=]http://host:port/metrics, or with dns+ in front of the URL every address of
+    /// the host; repeatable
     #[arg(long, global = true, value_name = "URL")]
     metrics: Vec<String>,
     /// A Prometheus server to ask

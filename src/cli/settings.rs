@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use super::{
     Common,
     config_file::{ConfigFile, FileUpstreams, Place, Time},
-    policies, verdict, wrong_usage,
+    policies, targets, verdict, wrong_usage,
 };
 use crate::{
     config::{Engine, Intake, Retention, Upstreams},
@@ -26,6 +26,8 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         None => Place {
             database_url: values.database_url.clone(),
             metrics: values.metrics.clone(),
+            file_sd: values.file_sd.clone(),
+            target: values.target.clone(),
             prometheus: values.prometheus.clone(),
             read_only: values.read_only,
         },
@@ -40,11 +42,14 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         },
     };
     let engine = Engine { retention: retention(&file)?, ..engine(&file)? };
+    let within: Vec<&str> = flags.context.iter().flat_map(|name| ["context", name]).collect();
+    let metrics = targets::origins(&flags.metrics, &place, (&file, &within));
+    let prometheus = targets::server(flags.prometheus.as_ref(), &place, (&file, &within));
     let database_url = flags.database_url.clone().or(place.database_url).or_else(|| variable("DATABASE_URL"));
     Ok(Settings {
         database_url,
-        metrics: if flags.metrics.is_empty() { place.metrics } else { flags.metrics.clone() },
-        prometheus: flags.prometheus.clone().or(place.prometheus),
+        metrics,
+        prometheus,
         read_only: flags.read_only || place.read_only,
         operator: flags.operator.clone().or_else(login_name).unwrap_or_else(|| "unknown".to_owned()),
         context: flags.context.clone(),
@@ -80,7 +85,7 @@ fn login() -> Option<String> {
     })
 }
 
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 

@@ -34,6 +34,7 @@ use crate::{
     },
     http::HttpError,
     metrics::{
+        discovery::Origin,
         scrape::{BadTarget, Target},
         source::Presets,
         verdict::Rules,
@@ -234,7 +235,7 @@ async fn set_up(plan: &Plan, operator: Operator) -> Result<Running, DemoError> {
     let sources = Sources {
         reader: opened.reader,
         interval: plan.interval,
-        targets,
+        origins: targets.into_iter().map(Origin::One).collect(),
         prometheus: None,
         scrape_interval: scrape_interval(plan, &rules),
         rules,

@@ -21,6 +21,7 @@ use super::{
     sentence,
     signals::{CircuitSignal, OperationSignal, Signals, TargetStatus, Verdict, VerdictKind},
     source::{Owner, Presets},
+    target,
     verdict::Rules,
 };
 
@@ -92,6 +93,21 @@ impl Collector {
         self.target(&server.name(), &server.shown());
     }
 
+    /// Whom it watches from now on, besides others that are listed by name and URL: whoever is not among them is listed
+    /// no longer; what it said stays for as long as anything does.
+    pub fn watch(&mut self, targets: &[Target], others: &[(String, String)]) {
+        let targets =
+            targets.iter().map(|target| (target.name().to_owned(), target.shown(), target.address()));
+        let targets: Vec<_> = targets.collect();
+        self.scraped_here = targets.iter().map(|(_, _, address)| address.clone()).collect();
+        let all = targets.iter().map(|(name, url, _)| (name, url)).chain(others.iter().map(|(n, u)| (n, u)));
+        let listed: BTreeSet<String> = all.clone().map(|(name, url)| key(name, url)).collect();
+        self.targets.retain(|key, _| listed.contains(key));
+        for (name, url) in all {
+            self.target(name, url);
+        }
+    }
+
     /// From now on it is fed about every `interval`.
     pub fn set_interval(&mut self, interval: Duration) {
         self.interval = interval;
@@ -114,13 +130,17 @@ impl Collector {
                     status.samples = exposition.samples.len();
                     status.warnings = exposition.unreadable;
                     self.scraped_here.insert(result.address);
-                    if self.take(&result.name, &result.url, &exposition) {
+                    if self.take(&result.name, &result.url, result.took, &exposition) {
                         spoke.insert(key);
                     }
                 }
                 Ok(Scraped::Instances(instances)) => {
                     status.last_ok = Some(wall);
                     status.samples = instances.samples();
+                    if !instances.warnings.is_empty() {
+                        let said = instances.warnings.join("; ");
+                        status.error = Some(format!("it answered only in part: {said}").as_str().into());
+                    }
                     self.take_instances(&key, &instances);
                 }
             }
@@ -209,11 +229,12 @@ impl Collector {
         })
     }
 
-    fn take(&mut self, name: &str, url: &str, exposition: &Exposition) -> bool {
+    fn take(&mut self, name: &str, url: &str, took: Duration, exposition: &Exposition) -> bool {
         let (at, wall) = self.now;
         let new = || Process::new(name, self.interval, at);
         let process = self.processes.entry(key(name, url)).or_insert_with(new);
-        process.interval = self.interval;
+        // One that answers slowly is asked less often.
+        process.interval = self.interval + if took > self.interval / 2 { took } else { Duration::ZERO };
         let news = process.read(at, wall, &exposition.samples, &self.presets);
         let (several, preset) = (process.is_several(), process.preset.as_deref().map(Into::into));
         let status = self.target(name, url);
@@ -234,7 +255,7 @@ impl Collector {
         let mut scrapes = Vec::new();
         for (instance, name) in instances.named() {
             let key = format!("{server} {} {}", instance.job, instance.instance);
-            if self.scraped_here.contains(&scrape::address(&instance.instance)) {
+            if self.scraped_here.contains(&target::address(&instance.instance)) {
                 self.processes.remove(&key);
                 continue;
             }

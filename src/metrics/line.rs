@@ -82,7 +82,7 @@ fn declared(comment: &str) -> Option<Line<'_>> {
 
 /// The value and the timestamp; what follows a `#` is an exemplar.
 fn numbers(rest: &str, format: Format) -> Result<(&str, Option<i64>), &'static str> {
-    let mut words = rest.split('#').next().unwrap_or_default().split_whitespace();
+    let mut words = rest.split('#').next().unwrap_or_default().split_ascii_whitespace();
     let value = words.next().ok_or("it has no value")?;
     // A start time behind them is a proposal for OpenMetrics 2; `_created` says the same.
     let mut words = words.filter(|word| !word.starts_with("st@"));
@@ -162,27 +162,25 @@ impl<'a> Cursor<'a> {
 
     /// What stands before the closing quote, unescaped; the opening one is already eaten.
     fn quoted(&mut self) -> Result<Cow<'a, str>, &'static str> {
-        let mut escaped = false;
-        for (at, c) in self.rest.char_indices() {
-            match c {
-                _ if escaped => escaped = false,
-                '\\' => escaped = true,
-                '"' => {
-                    let inside = &self.rest[..at];
-                    self.rest = &self.rest[at + 1..];
-                    return Ok(unescaped(inside));
-                }
-                _ => {}
+        // By bytes: neither mark is ever a part of another character.
+        let bytes = self.rest.as_bytes();
+        let mut from = 0;
+        while let Some(step) =
+            bytes.get(from..).and_then(|rest| rest.iter().position(|b| b"\"\\".contains(b)))
+        {
+            let at = from + step;
+            if bytes[at] == b'"' {
+                let inside = &self.rest[..at];
+                self.rest = &self.rest[at + 1..];
+                return Ok(if from == 0 { Cow::Borrowed(inside) } else { unescaped(inside) });
             }
+            from = at + 2;
         }
         Err("a quote is not closed")
     }
 }
 
 fn unescaped(inside: &str) -> Cow<'_, str> {
-    if !inside.contains('\\') {
-        return Cow::Borrowed(inside);
-    }
     let mut out = String::with_capacity(inside.len());
     let mut chars = inside.chars();
     while let Some(c) = chars.next() {

@@ -6,11 +6,14 @@
 //!   prometheus ────────────┘   (what a metric means)      (one process)
 //!                          └───────────── collector: fed, then asked for signals ─────────────┘
 //! ```
-//! Only `scrape` and `prometheus` do I/O; everything else is handed its instants.
+//! Only `scrape` and `prometheus` ask over the network, `discovery` whom, `rounds` when; everything else is handed its
+//! instants.
 
+pub mod admission;
 pub mod arithmetic;
 mod chart;
 pub mod collector;
+pub mod discovery;
 pub mod export;
 pub mod exposition;
 pub mod history;
@@ -23,7 +26,10 @@ mod observer;
 mod process;
 pub mod prometheus;
 pub mod rates;
+mod reason;
+mod reply;
 mod root;
+pub mod rounds;
 pub mod scrape;
 mod sentence;
 pub mod signals;
@@ -31,6 +37,7 @@ pub mod source;
 pub mod starts;
 pub mod stored;
 mod tally;
+mod target;
 pub mod verdict;
 
 use std::time::Duration;

@@ -5,26 +5,28 @@
 //! would give values looked up at our own steps, which repeat and skip samples.
 
 use std::{
-    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
 use reqwest::{Client, Url};
-use serde::Deserialize;
 
 use super::{
-    exposition::{Kind, Labels, Sample},
-    keys,
+    admission::Admission,
+    exposition::Sample,
+    keys, reason,
+    reply::{Counted, Found, Reply, by_instance, instant_of},
     scrape::{self, BadTarget, ScrapeFault, ScrapeResult, Scraped, TIMEOUT},
     source::Presets,
+    target,
 };
 use crate::clock;
 
 /// A Prometheus server, or one that speaks its API.
 pub struct Prometheus {
     url: Url,
+    admission: Admission,
     /// What it is asked for: regular expressions of metrics' names.
     metrics: String,
     last: Mutex<Option<Last>>,
@@ -44,6 +46,8 @@ pub struct Instances {
     pub asked_at: DateTime<Utc>,
     /// Each process.
     pub all: Vec<Instance>,
+    /// What the server says of its own answer, such as that one of its stores is missing: then this is not all.
+    pub warnings: Vec<String>,
 }
 
 /// One scraped process.
@@ -85,8 +89,27 @@ impl Instance {
     }
 }
 
-/// The furthest a question reaches back, and how far the first one does: the whole chart.
+/// The furthest a question reaches back after a pause, and how far the first one does where that is not too much: the
+/// whole chart.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// How far the first question may reach, the furthest first: an hour makes the baseline.
+const PASTS: [Duration; 5] = [
+    Duration::from_secs(60 * 60),
+    Duration::from_secs(30 * 60),
+    LONGEST,
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(60),
+];
+
+/// How many samples the first answer may hold where it reaches further than [`LONGEST`]: they are judged one by one.
+const CHEAP: f64 = 60_000.0;
+
+/// How many samples fit into one answer, at about 30 bytes each.
+const MOST: f64 = 400_000.0;
+
+/// A longer query is not put into a URL, which servers and proxies cut at some length.
+const LONG: usize = 4_000;
 
 /// The least a question reaches back.
 const SHORTEST: Duration = Duration::from_secs(30);
@@ -97,8 +120,17 @@ impl Prometheus {
     /// # Errors
     /// When it is no http or https URL.
     pub fn parse(url: &str) -> Result<Self, BadTarget> {
-        let asked = Self { url: scrape::checked(url)?, metrics: String::new(), last: Mutex::new(None) };
+        let (url, admission) = (target::checked(url)?, Admission::default());
+        let asked = Self { url, admission, metrics: String::new(), last: Mutex::new(None) };
         Ok(asked.reading(&Presets::default()))
+    }
+
+    /// Asked with this admission; its credentials stand over those of the URL.
+    #[must_use]
+    pub fn with(mut self, admission: Admission) -> Self {
+        target::without_userinfo(&mut self.url, &admission);
+        self.admission = admission;
+        self
     }
 
     /// Asks for what `presets` read instead of what those that come along do.
@@ -112,19 +144,19 @@ impl Prometheus {
 
     /// Its URL without credentials.
     pub fn shown(&self) -> String {
-        scrape::shown(&self.url)
+        target::shown(&self.url)
     }
 
     /// Its name among the targets.
     pub fn name(&self) -> String {
-        format!("prometheus {}", scrape::host_and_port(&self.url))
+        format!("prometheus {}", target::host_and_port(&self.url))
     }
 
-    /// Asks for the samples of every metric that is read here: the first time those of the last 15 minutes, then those
-    /// since the last answer.
+    /// Asks for the samples of every metric that is read here: the first time those of the last hour or, where they are
+    /// many, of less, then those since the last answer.
     pub async fn fetch(&self, client: &Client) -> ScrapeResult {
         let begun = clock::instant();
-        let outcome = self.ask(client, self.range(begun)).await;
+        let outcome = self.ask(client, begun).await;
         if let Ok(instances) = &outcome {
             let slowest = instances.all.iter().filter_map(Instance::interval).max().unwrap_or_default();
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Last { at: begun, slowest });
@@ -132,104 +164,94 @@ impl Prometheus {
         ScrapeResult {
             name: self.name(),
             url: self.shown(),
-            address: scrape::address(&scrape::host_and_port(&self.url)),
+            address: target::address(&target::host_and_port(&self.url)),
             took: clock::instant().duration_since(begun),
             outcome: outcome.map(Scraped::Instances),
         }
     }
 
-    /// Far enough back for what was missed, and for the interval of the slowest to show.
-    fn range(&self, now: Instant) -> Duration {
-        match *self.last.lock().unwrap_or_else(PoisonError::into_inner) {
-            None => LONGEST,
-            Some(last) => (now.duration_since(last.at) + last.slowest * 4).clamp(SHORTEST, LONGEST),
-        }
-    }
-
-    async fn ask(&self, client: &Client, range: Duration) -> Result<Instances, ScrapeFault> {
-        let selector = format!("{{__name__=~\"{}\"}}[{}s]", self.metrics, range.as_secs());
-        let now = self.query(client, "time()").await?;
-        let asked_at = match now {
-            Found::Scalar(at, _) => instant_of(at).ok_or_else(misunderstood)?,
-            Found::Matrix(_) => return Err(misunderstood()),
+    async fn ask(&self, client: &Client, begun: Instant) -> Result<Instances, ScrapeFault> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let range = match last {
+            None => self.past(client).await,
+            // Far enough back for what was missed, and for the interval of the slowest to show.
+            Some(last) => (begun.duration_since(last.at) + last.slowest * 4).clamp(SHORTEST, LONGEST),
         };
-        match self.query(client, &selector).await? {
-            Found::Matrix(series) => Ok(Instances { asked_at, all: by_instance(series) }),
-            Found::Scalar(..) => Err(misunderstood()),
+        let asked_at = match self.query(client, "time()").await?.data {
+            Found::Scalar(at, _) => instant_of(at).ok_or_else(misunderstood)?,
+            Found::Matrix(_) | Found::Vector(_) => return Err(misunderstood()),
+        };
+        let answer = self.query(client, &format!("{}[{}s]", self.selector(), range.as_secs())).await?;
+        match answer.data {
+            Found::Matrix(series) => {
+                let warnings = answer.warnings.into_iter().take(3).map(|w| w.chars().take(200).collect());
+                Ok(Instances { asked_at, all: by_instance(series), warnings: warnings.collect() })
+            }
+            Found::Scalar(..) | Found::Vector(_) => Err(misunderstood()),
         }
     }
 
-    async fn query(&self, client: &Client, query: &str) -> Result<Found, ScrapeFault> {
+    fn selector(&self) -> String {
+        format!("{{__name__=~\"{}\"}}", self.metrics)
+    }
+
+    /// How far back the first question reaches: it asks how many samples there are, which costs little.
+    async fn past(&self, client: &Client) -> Duration {
+        let count = format!("sum(count_over_time({}[{}s]))", self.selector(), PASTS[0].as_secs());
+        let samples = match self.query(client, &count).await.map(|answer| answer.data) {
+            Ok(Found::Vector(found)) => match found.first() {
+                None => 0.0,
+                Some(Counted { value: (_, count) }) => count.parse().unwrap_or(f64::INFINITY),
+            },
+            // Whatever is wrong is said of the question itself.
+            _ => return LONGEST,
+        };
+        let holds = |past: &&Duration| {
+            let share = past.as_secs_f64() / PASTS[0].as_secs_f64();
+            samples * share <= if **past > LONGEST { CHEAP } else { MOST }
+        };
+        *PASTS.iter().find(holds).unwrap_or(&SHORTEST)
+    }
+
+    async fn query(&self, client: &Client, query: &str) -> Result<Answer, ScrapeFault> {
         let mut url = self.url.clone();
         url.set_path(&format!("{}/api/v1/query", self.url.path().trim_end_matches('/')));
-        let request = client.get(url.clone()).query(&[("query", query), ("timeout", "4s")]);
-        let answer = scrape::get(request, &url, TIMEOUT).await?;
-        match serde_json::from_str(&answer.body) {
-            Ok(Reply::Success { data }) => Ok(data),
-            Ok(Reply::Error { error }) => {
-                let words: String = error.chars().take(200).collect();
-                Err(ScrapeFault(format!("the server refused the query: {words}")))
+        // Thanos: of two replicas one, and rather a part than nothing. Others do not know these words.
+        let words = [("query", query), ("timeout", "4s"), ("dedup", "true"), ("partial_response", "true")];
+        let client = self.admission.client(client);
+        let request = match query.len() < LONG {
+            true => client.get(url).query(&words),
+            false => client.post(url).form(&words),
+        };
+        let known = self.admission.has_credentials() || !self.url.username().is_empty();
+        scrape::within(TIMEOUT, async {
+            let response = scrape::send(self.admission.sign(request)).await?;
+            let status = response.status();
+            let body = scrape::body(response, "it is asked for too many series: name fewer presets").await?;
+            match serde_json::from_str(&body) {
+                Ok(Reply::Success { data, warnings }) => {
+                    Ok(Answer { data, warnings: warnings.unwrap_or_default() })
+                }
+                Ok(Reply::Error { error }) => {
+                    let words: String = error.chars().take(200).collect();
+                    Err(ScrapeFault(format!("the server refused the query: {words}")))
+                }
+                Err(_) if !status.is_success() => Err(reason::refused(status, known)),
+                Err(_) => Err(misunderstood()),
             }
-            Err(_) if !answer.status.is_success() => Err(scrape::refused(answer.status)),
-            Err(_) => Err(misunderstood()),
-        }
+        })
+        .await
     }
+}
+
+/// A good answer.
+struct Answer {
+    data: Found,
+    warnings: Vec<String>,
 }
 
 fn misunderstood() -> ScrapeFault {
     ScrapeFault(
         "its answer is not one of Prometheus's API: give the server's base URL, http://host:9090".to_owned(),
     )
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "status", rename_all = "lowercase")]
-enum Reply {
-    Success { data: Found },
-    Error { error: String },
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
-enum Found {
-    Matrix(Vec<Series>),
-    Scalar(f64, #[expect(dead_code, reason = "the same number as text")] String),
-}
-
-#[derive(Deserialize)]
-struct Series {
-    metric: BTreeMap<String, String>,
-    #[serde(default)]
-    values: Vec<(f64, String)>,
-}
-
-fn instant_of(seconds: f64) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_millis((seconds * 1_000.0).round() as i64)
-}
-
-/// Sorts series by process and time of scrape: all samples of one scrape carry the same time.
-fn by_instance(all: Vec<Series>) -> Vec<Instance> {
-    let mut found: BTreeMap<(String, String), BTreeMap<DateTime<Utc>, Vec<Sample>>> = BTreeMap::new();
-    for Series { mut metric, values } in all {
-        let name = metric.remove("__name__").unwrap_or_default();
-        let job = metric.remove("job").unwrap_or_default();
-        let instance = metric.remove("instance").unwrap_or_default();
-        let labels = Labels::new(metric.into_iter().collect());
-        let scrapes = found.entry((job, instance)).or_default();
-        for (at, value) in values {
-            let (Some(at), Ok(value)) = (instant_of(at), value.parse::<f64>()) else { continue };
-            scrapes.entry(at).or_default().push(Sample {
-                name: name.clone(),
-                labels: labels.clone(),
-                // The query API does not tell types; the names asked for are ours and their types known.
-                kind: Kind::Untyped,
-                value,
-                timestamp: Some(at),
-            });
-        }
-    }
-    found
-        .into_iter()
-        .map(|((job, instance), scrapes)| Instance { job, instance, scrapes: scrapes.into_iter().collect() })
-        .collect()
 }

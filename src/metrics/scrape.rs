@@ -2,87 +2,15 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode, Url, header};
+use reqwest::{Client, RequestBuilder, Response, header};
 
+pub use super::target::{BadTarget, Target};
 use super::{
-    exposition::{self, Exposition},
+    exposition::{self, Exposition, Format},
     prometheus::Instances,
+    reason,
 };
 use crate::clock;
-
-/// A metrics endpoint.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Target {
-    name: String,
-    url: Url,
-}
-
-/// Why a target cannot be asked at all.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadTarget {
-    /// Not a URL.
-    #[error("a metrics URL cannot be read ({reason}): write it as http://host:port/metrics")]
-    Unreadable {
-        /// What is wrong with it; the URL itself may hold a password and is not repeated.
-        reason: String,
-    },
-    /// Some other protocol.
-    #[error(
-        "a metrics URL begins with {scheme}: only http and https are spoken: write it as http://host:port/metrics"
-    )]
-    Scheme {
-        /// What it begins with.
-        scheme: String,
-    },
-}
-
-impl Target {
-    /// Reads `http://host:port/path` or `name=http://host:port/path`. Without a name it goes by host and port; without
-    /// a path it is `/metrics`.
-    ///
-    /// # Errors
-    /// When it is no http or https URL.
-    pub fn parse(text: &str) -> Result<Self, BadTarget> {
-        let (name, url) = match text.split_once('=') {
-            Some((name, url)) if !name.contains([':', '/', '?']) => (name.trim(), url),
-            _ => ("", text),
-        };
-        let mut url = checked(url)?;
-        if matches!(url.path(), "" | "/") {
-            url.set_path("/metrics");
-        }
-        let name = if name.is_empty() { host_and_port(&url) } else { name.to_owned() };
-        Ok(Self { name, url })
-    }
-
-    /// The same target under another name.
-    #[must_use]
-    pub fn named(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.name);
-        self
-    }
-
-    /// `worker-a`, or host and port.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its URL without credentials.
-    pub fn shown(&self) -> String {
-        shown(&self.url)
-    }
-
-    /// Host and port, in the form `instance` labels have; loopback by any name is `127.0.0.1`.
-    pub fn address(&self) -> String {
-        address(&host_and_port(&self.url))
-    }
-}
-
-impl std::fmt::Debug for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Target").field("name", &self.name).field("url", &self.shown()).finish()
-    }
-}
 
 /// What came of asking one target once.
 #[derive(Debug, Clone)]
@@ -99,6 +27,14 @@ pub struct ScrapeResult {
     pub outcome: Result<Scraped, ScrapeFault>,
 }
 
+impl ScrapeResult {
+    /// Nothing, for this reason, before anybody was asked.
+    pub fn fault(name: String, url: String, why: String) -> Self {
+        let (took, outcome) = (Duration::ZERO, Err(ScrapeFault(why)));
+        Self { name, address: url.clone(), url, took, outcome }
+    }
+}
+
 /// What a target said.
 #[derive(Debug, Clone)]
 pub enum Scraped {
@@ -113,17 +49,17 @@ pub enum Scraped {
 #[error("{0}")]
 pub struct ScrapeFault(pub String);
 
-impl ScrapeFault {
-    fn new(words: impl Into<String>) -> Self {
-        Self(words.into())
-    }
-}
-
 /// The longest one request may take, from connecting to the last byte.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// No body may be larger than this, in bytes, after decompression.
 pub const MAX_BODY: usize = 16 * 1_024 * 1_024;
+
+/// What is larger is read on a thread of its own, so that nobody else's answer waits for it.
+const LARGE: usize = 128 * 1_024;
+
+/// Metrics in a form that is read here; the text format first, for whose names the presets are written.
+const ACCEPT: &str = "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1";
 
 /// Asks `target` once.
 pub async fn scrape(client: &Client, target: &Target) -> ScrapeResult {
@@ -133,153 +69,70 @@ pub async fn scrape(client: &Client, target: &Target) -> ScrapeResult {
 /// As [`scrape`], with another limit to the time it may take.
 pub async fn scrape_within(client: &Client, target: &Target, limit: Duration) -> ScrapeResult {
     let begun = clock::instant();
-    let request = client
-        .get(target.url.clone())
-        .header(header::ACCEPT, "text/plain;version=0.0.4,application/openmetrics-text;q=0.5,*/*;q=0.1");
-    let outcome = match get(request, &target.url, limit).await {
-        Ok(answer) if !answer.status.is_success() => Err(refused(answer.status)),
-        Ok(answer) => match exposition::parse(&answer.body) {
-            Ok(exposition) => Ok(Scraped::Exposition(exposition)),
-            Err(fault) => Err(ScrapeFault::new(fault.to_string())),
-        },
-        Err(fault) => Err(fault),
-    };
+    let outcome = within(limit, ask(client, target)).await;
     ScrapeResult {
-        name: target.name.clone(),
+        name: target.name().to_owned(),
         url: target.shown(),
         address: target.address(),
         took: clock::instant().duration_since(begun),
-        outcome,
+        outcome: outcome.map(Scraped::Exposition),
     }
 }
 
-/// A whole answer, whatever its status.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: String,
+async fn ask(client: &Client, target: &Target) -> Result<Exposition, ScrapeFault> {
+    let request = target.admission().client(client).get(target.url().clone()).header(header::ACCEPT, ACCEPT);
+    let response = send(target.admission().sign(request)).await?;
+    // What a refusal says besides is not read: it may never end.
+    if !response.status().is_success() {
+        return Err(reason::refused(response.status(), target.has_credentials()));
+    }
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|said| said.to_str().ok());
+    let content_type = content_type.map(str::to_owned);
+    let body = body(response, "drop series at the source").await?;
+    let is_large = body.len() > LARGE;
+    let read = move || exposition::parse_as(Format::of(content_type.as_deref(), &body), &body);
+    let read = match is_large {
+        false => read(),
+        true => tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|_| ScrapeFault("its answer could not be read: tell us, this is a bug".to_owned()))?,
+    };
+    read.map_err(|fault| ScrapeFault(fault.to_string()))
 }
 
-/// Sends `request` to `url` and reads its answer to the end, within `limit` and [`MAX_BODY`].
-pub(super) async fn get(
-    request: reqwest::RequestBuilder,
-    url: &Url,
+/// Lets `asking` take no longer than `limit`.
+pub(super) async fn within<T>(
     limit: Duration,
-) -> Result<Answer, ScrapeFault> {
-    let whole = async {
-        let response = request.send().await.map_err(|error| unsent(&error))?;
-        if response.url().host_str() != url.host_str() {
-            return Err(ScrapeFault::new(
-                "it redirects to another host, which is not followed: give that URL",
-            ));
-        }
-        let status = response.status();
-        Ok(Answer { status, body: body(response).await? })
-    };
-    tokio::time::timeout(limit, whole).await.unwrap_or_else(|_| {
+    asking: impl Future<Output = Result<T, ScrapeFault>>,
+) -> Result<T, ScrapeFault> {
+    tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| {
         let seconds = limit.as_secs_f64();
-        Err(ScrapeFault::new(format!("it did not answer whole within {seconds} s: is it overloaded?")))
+        Err(ScrapeFault(format!("it did not answer whole within {seconds} s: is it overloaded?")))
     })
 }
 
-async fn body(mut response: Response) -> Result<String, ScrapeFault> {
+/// Sends `request`; the answer begins with a status, of whatever kind.
+pub(super) async fn send(request: RequestBuilder) -> Result<Response, ScrapeFault> {
+    request.send().await.map_err(|error| reason::unsent(&error))
+}
+
+/// Reads an answer to its end, within [`MAX_BODY`]; over that, `instead` says what to do.
+pub(super) async fn body(mut response: Response, instead: &str) -> Result<String, ScrapeFault> {
     let mut bytes = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if bytes.len() + chunk.len() > MAX_BODY => {
-                return Err(ScrapeFault::new(format!(
-                    "it answered more than {} MiB: drop series at the source",
+                return Err(ScrapeFault(format!(
+                    "it answered more than {} MiB: {instead}",
                     MAX_BODY / 1_024 / 1_024
                 )));
             }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            Err(error) => {
-                let (_, cause) = causes(&error);
-                return Err(ScrapeFault::new(format!("its answer broke off or is damaged ({cause})")));
+            Ok(None) => {
+                return Ok(String::from_utf8(bytes)
+                    .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()));
             }
+            Err(error) => return Err(reason::broken(&error)),
         }
     }
-}
-
-/// The reason in words for a status that is no success.
-pub(super) fn refused(status: StatusCode) -> ScrapeFault {
-    ScrapeFault::new(match status.as_u16() {
-        401 => "401: it wants credentials: put them into the URL of the target".to_owned(),
-        403 => "403: it refuses these credentials".to_owned(),
-        404 => "404: nothing is served under this path: check the URL".to_owned(),
-        429 => "429: it is asked too often: raise the interval".to_owned(),
-        code @ 300..=399 => format!("{code}: it redirects elsewhere, which is not followed: give that URL"),
-        code @ 500..=599 => format!("{code}: it failed inside: see its log"),
-        code => format!("{code}: it refused to answer"),
-    })
-}
-
-/// Whether a connection was refused, and the deepest cause: the outer ones repeat the URL.
-fn causes(error: &reqwest::Error) -> (bool, String) {
-    let (mut refused, mut deepest) = (false, String::new());
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let io = inner.downcast_ref::<std::io::Error>();
-        refused |= io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused);
-        deepest = inner.to_string();
-        cause = inner.source();
-    }
-    (refused, deepest)
-}
-
-/// The reason in words for a request that got no answer, without the URL.
-fn unsent(error: &reqwest::Error) -> ScrapeFault {
-    let (refused, deepest) = causes(error);
-    ScrapeFault::new(match deepest.to_ascii_lowercase() {
-        _ if refused => {
-            "connection refused: nothing listens there: is the process up and the port right?".to_owned()
-        }
-        _ if error.is_timeout() => "it did not answer in time".to_owned(),
-        _ if error.is_redirect() => "it redirects elsewhere, which is not followed: give that URL".to_owned(),
-        lower if lower.contains("dns") || lower.contains("lookup") || lower.contains("resolve") => {
-            format!("its host name cannot be resolved ({deepest})")
-        }
-        _ if error.is_connect() => format!("no connection ({deepest})"),
-        _ => format!("the request failed ({deepest})"),
-    })
-}
-
-/// An http or https URL; `host:port`, which reads as a scheme of that name, means http.
-pub(super) fn checked(text: &str) -> Result<Url, BadTarget> {
-    let text = text.trim();
-    let authority = text.split(['/', '?']).next().unwrap_or_default();
-    let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    let scheme = if port.is_some() { "http://" } else { "" };
-    let url = Url::parse(&format!("{scheme}{text}"))
-        .map_err(|error| BadTarget::Unreadable { reason: error.to_string() })?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => Ok(url),
-        scheme => Err(BadTarget::Scheme { scheme: scheme.to_owned() }),
-    }
-}
-
-/// `url` without credentials: a query may hold a token, so it goes as well.
-pub(super) fn shown(url: &Url) -> String {
-    let query = if url.query().is_some() { "?…" } else { "" };
-    format!("{}://{}{}{query}", url.scheme(), authority(url), url.path())
-}
-
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-pub(super) fn host_and_port(url: &Url) -> String {
-    format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(80))
-}
-
-/// One form for an address however it is written.
-pub(super) fn address(host_and_port: &str) -> String {
-    let lower = host_and_port.to_ascii_lowercase();
-    for loopback in ["localhost", "[::1]"] {
-        if let Some(port) = lower.strip_prefix(loopback).filter(|rest| rest.starts_with(':')) {
-            return format!("127.0.0.1{port}");
-        }
-    }
-    lower
 }

@@ -1,7 +1,7 @@
 //! Reader snapshots and metrics, joined into one `watch<Arc<Snapshot>>`. Never dies, only goes stale.
 //!
 //! Two loops write into the same picture, each at its own pace: the database's answers a [`Query`] again and again,
-//! at once when the Query changes or somebody nudges; the metrics' scrapes every target at once.
+//! at once when the Query changes or somebody nudges; the metrics' scrapes every target.
 
 mod database;
 mod targets;
@@ -22,7 +22,7 @@ use crate::{
     domain::text::SafeText,
     engine::reader::{Query, Reader},
     http::{self, HttpError},
-    metrics::{prometheus::Prometheus, scrape::Target, source::Presets, verdict::Rules},
+    metrics::{discovery::Origin, prometheus::Prometheus, source::Presets, verdict::Rules},
 };
 
 /// What is looked at, and how often.
@@ -31,8 +31,8 @@ pub struct Sources {
     pub reader: Arc<dyn Reader>,
     /// How often it is read.
     pub interval: Duration,
-    /// Metrics endpoints.
-    pub targets: Vec<Target>,
+    /// Where metrics endpoints are named.
+    pub origins: Vec<Origin>,
     /// A Prometheus server.
     pub prometheus: Option<Prometheus>,
     /// How often targets and server are asked.
@@ -83,7 +83,7 @@ pub fn start(sources: Sources, tracker: &TaskTracker, cancel: &CancellationToken
     );
     let cancelled = cancel.clone();
     tracker.spawn(async move { cancelled.run_until_cancelled(database).await });
-    if !sources.targets.is_empty() || sources.prometheus.is_some() {
+    if !sources.origins.is_empty() || sources.prometheus.is_some() {
         let client = http::client(crate::metrics::scrape::TIMEOUT)?;
         let looking = targets::look(client, sources, snapshots);
         let cancelled = cancel.clone();

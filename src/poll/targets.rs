@@ -1,4 +1,4 @@
-//! The metrics' loop: every target at once, so that a bad one delays none of the others by more than its timeout.
+//! The metrics' loop: every target at its own pace, all of them judged once an interval.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::{Snapshot, Sources, publish};
 use crate::{
     clock,
     http::Client,
-    metrics::{self, collector::Collector, scrape},
+    metrics::{collector::Collector, discovery::Origin, rounds::Rounds},
 };
 
 /// Scrapes and judges, for ever.
@@ -16,21 +16,18 @@ pub(super) async fn look(client: Client, sources: Sources, snapshots: Arc<watch:
     let mut collector =
         Collector::new(sources.rules.clone(), sources.scrape_interval, clock::instant(), clock::now())
             .reading(sources.presets.clone());
-    for target in &sources.targets {
-        collector.expect(target);
+    for origin in &sources.origins {
+        if let Origin::One(target) = origin {
+            collector.expect(target);
+        }
     }
     if let Some(server) = &sources.prometheus {
         collector.expect_server(server);
     }
+    let mut rounds = Rounds::new(client, sources.origins, sources.prometheus, sources.scrape_interval);
     loop {
-        let began = clock::instant();
-        // A slow target must not hold up the others' next scrape for longer than the interval itself.
-        let limit = scrape::TIMEOUT.min(sources.scrape_interval.max(std::time::Duration::from_millis(500)));
-        let said = metrics::ask(&client, &sources.targets, sources.prometheus.as_ref(), limit).await;
-        collector.observe(clock::instant(), clock::now(), said);
+        rounds.next().await.tell(&mut collector);
         let signals = Arc::new(collector.signals());
         publish(&snapshots, |snapshot| snapshot.signals = Some(signals));
-        let spent = clock::instant().saturating_duration_since(began);
-        clock::sleep(sources.scrape_interval.saturating_sub(spent)).await;
     }
 }

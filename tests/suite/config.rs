@@ -265,3 +265,74 @@ stale_after = "1m"
         "line 2: cooling is 0: between 1 and 100 evaluations is expected"
     );
 }
+
+/// Runs `redrive check` under a config file of `text`, with a variable that holds a secret; answers both outputs.
+fn checked(text: &str) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("redrive.toml");
+    std::fs::write(&path, text).unwrap();
+    let (_, out, err) =
+        run(&["check", "--database-url", "sqlite:/nowhere.db", "--config", path.to_str().unwrap()]);
+    (out, err.replace(path.to_str().unwrap(), "FILE"))
+}
+
+#[test]
+fn targets_and_servers_that_cannot_be_meant_are_named_with_their_line() {
+    for (text, said) in [
+        (
+            "[[target]]\nurl = \"http://a:1\"\n[[target]]\nurl = \"http://b:1\"\ntoken_env = \"NO_SUCH_VARIABLE\"\n",
+            "line 5: token_env: the environment has no NO_SUCH_VARIABLE: set it, or leave token_env away",
+        ),
+        ("\n[[target]]\nurl = \"ftp://ana:hunter2@a\"\n", "line 3: a metrics URL begins with ftp: only http"),
+        ("[[target]]\nname = \"a\"\n", "line 2: a target needs a url or a file_sd"),
+        (
+            "[[target]]\nurl = \"http://a\"\nfile_sd = \"t.json\"\n",
+            "line 3: a target has a url or a file_sd, not both",
+        ),
+        (
+            "[[target]]\nurl = \"http://a\"\nusername = \"u\"\n",
+            "line 3: username needs password_env beside it",
+        ),
+        (
+            "[[target]]\nurl = \"http://a\"\npassword_env = \"PATH\"\n",
+            "line 3: password_env needs username beside it",
+        ),
+        (
+            "[[target]]\nurl = \"http://a\"\ntoken_env = \"PATH\"\nusername = \"u\"\n",
+            "line 3: token_env and username are two ways",
+        ),
+        ("[[target]]\nurl = \"http://a\"\nca_file = \"none.pem\"\n", "line 3: cannot read the CA file"),
+        ("[[target]]\nurl = \"http://a\"\ntoken = \"x\"\n", "line 3: unknown field `token`"),
+        ("[prometheus]\ntenant = \"a\"\n", "line 2: a Prometheus server needs a url"),
+        (
+            "[prometheus]\nurl = \"http://a\"\ntoken_env = \"NO_SUCH_VARIABLE\"\n",
+            "line 3: token_env: the environment has no",
+        ),
+        ("prometheus = 3\n", "line 1: invalid type: integer `3`, expected a server's URL"),
+        ("metrics = [\"nowhere\"]\n", "line 1: a metrics URL cannot be read"),
+    ] {
+        let (_, err) = checked(text);
+        assert!(err.starts_with(&format!("redrive: the config file FILE, {said}")), "{text}: {err}");
+        assert!(!err.contains("hunter2"), "{err}");
+    }
+}
+
+#[test]
+fn targets_of_every_kind_are_looked_at_and_paths_begin_where_the_file_is() {
+    let text = "file_sd = [\"none.json\"]\nmetrics = [\"a=http://127.0.0.1:1/m\"]\n\
+                prometheus = \"http://127.0.0.1:1/prom\"\n\
+                [[target]]\nname = \"b\"\nurl = \"http://127.0.0.1:1\"\ntoken_env = \"PATH\"\n\
+                [[target]]\nurl = \"dns+http://127.0.0.1:1\"\nusername = \"u\"\npassword_env = \"PATH\"\n";
+    let (out, err) = checked(text);
+    assert_eq!(err, "");
+    for line in [
+        "target a (http://127.0.0.1:1/m)",
+        "target b (http://127.0.0.1:1/metrics)",
+        "target 127.0.0.1:1 (http://127.0.0.1:1/metrics)",
+        "target prometheus 127.0.0.1:1 (http://127.0.0.1:1/prom)",
+        "target none.json (/",
+    ] {
+        assert!(out.contains(line), "{line}: {out}");
+    }
+    assert!(!out.contains("/bin"), "no secret is shown: {out}");
+}

@@ -1,16 +1,21 @@
 //! Signals: from expositions to one sentence.
 
+mod admission;
 mod collector;
+mod discovery;
 mod export;
 mod exposition;
+mod hostile;
 mod incidents;
 mod keys;
 mod presets;
 mod prometheus;
 mod python;
 mod rates;
+mod rounds;
 mod scrape;
 mod serve;
+mod tls;
 mod verdict;
 mod world;
 mod writer;

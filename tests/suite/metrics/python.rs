@@ -1,6 +1,9 @@
 //! Expositions read beside Prometheus's own client for Python. Where the two differ is said here, and nowhere else they may:
 //! - It fails a whole document on one malformed line; here that line is a warning.
 //! - In the text format it calls a counter's samples `x_total` even where they are written `x`.
+//! - There it knows a type only in front of the samples.
+//! - In OpenMetrics it takes the first brace for the end of an exemplar's labels, even within quotes, and counts the fraction of
+//!   a negative timestamp the wrong way.
 //! - It knows no quoted names, which came later than the version that Debian ships.
 
 use std::{fmt::Write as _, path::Path};

@@ -174,6 +174,6 @@ pub(super) fn through_prometheus(
         url: "http://prometheus:9090/".to_owned(),
         address: "prometheus:9090".to_owned(),
         took: Duration::from_millis(9),
-        outcome: Ok(Scraped::Instances(Instances { asked_at, all })),
+        outcome: Ok(Scraped::Instances(Instances { asked_at, all, warnings: Vec::new() })),
     }
 }

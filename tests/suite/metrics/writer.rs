@@ -53,6 +53,7 @@ struct Family {
 #[derive(Debug, Clone)]
 pub(super) struct Document {
     pub(super) format: Format,
+    names: Names,
     families: Vec<Family>,
 }
 
@@ -74,7 +75,7 @@ impl Document {
             let declared = (false, format!("# TYPE {name} {}", family.kind));
             let help = family.help.as_ref().map(|help| (false, format!("# HELP {name} {}", escaped(help))));
             // In front of HELP or behind it, and in the text format even behind the samples.
-            let late = family.type_last && self.format == Format::Text;
+            let late = family.type_last && self.format == Format::Text && self.names == Names::Utf8;
             if !late {
                 lines.push(declared.clone());
             }
@@ -119,7 +120,10 @@ impl Document {
             }
         }
         if said.exemplar && self.format == Format::OpenMetrics {
-            line.push_str(" # {trace_id=\"a}b # {\"} 0.5 1767225600.25");
+            line.push_str(match self.names {
+                Names::Plain => " # {trace_id=\"a\"} 0.5 1767225600.25",
+                Names::Utf8 => " # {trace_id=\"a}b # {\"} 0.5 1767225600.25",
+            });
         }
         line
     }
@@ -152,10 +156,10 @@ fn number(value: f64) -> String {
     }
 }
 
-/// How wild the names may be.
+/// How wild it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
-    /// As Prometheus 2 knows them.
+    /// Names as Prometheus 2 knows them, and nothing that its client for Python stumbles over.
     Plain,
     /// Any text, in quotes.
     Utf8,
@@ -197,9 +201,10 @@ fn parts(kind: &str, format: Format) -> Vec<(&'static str, Kind)> {
 }
 
 fn family(format: Format, names: Names) -> impl Strategy<Value = Family> {
+    let earliest = if names == Names::Plain { 0 } else { -1_000_000_000_i64 };
     let unknown = if format == Format::Text { "untyped" } else { "unknown" };
     let kind = select(vec!["counter", "gauge", "histogram", "summary", unknown]);
-    let sets = vec((labels(names), any::<f64>(), option::of(-1_000_000_000..10_000_000_000_000_i64)), 1..4);
+    let sets = vec((labels(names), any::<f64>(), option::of(earliest..10_000_000_000_000_i64)), 1..4);
     (name(names), kind, option::of("(?s)[^\r]{0,12}"), any::<bool>(), sets, any::<bool>()).prop_map(
         move |(name, kind, help, type_last, sets, exemplar)| {
             let mut family = Family { name, kind, help, type_last, said: Vec::new() };
@@ -243,6 +248,6 @@ pub(super) fn document(format: Format, names: Names) -> impl Strategy<Value = Do
             }
             family.name = whole;
         }
-        Document { format, families }
+        Document { format, names, families }
     })
 }
