@@ -3,7 +3,7 @@
 //! - In the text format it calls a counter's samples `x_total` even where they are written `x`.
 //! - There it knows a type only in front of the samples.
 //! - In OpenMetrics it takes the first brace for the end of an exemplar's labels, even within quotes, and counts the fraction of
-//!   a negative timestamp the wrong way.
+//!   a negative timestamp the wrong way. It reads `-0` as a whole number, which has no minus zero.
 //! - It knows no quoted names, which came later than the version that Debian ships.
 
 use std::{fmt::Write as _, path::Path};
@@ -22,7 +22,8 @@ use crate::support::python;
 type Row = (String, Vec<(String, String)>, u64, Option<i64>);
 
 fn bits(value: f64) -> u64 {
-    if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() }
+    // Minus zero is a zero.
+    if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() }
 }
 
 /// What Python reads of each file, or why it reads nothing.
