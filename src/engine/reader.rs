@@ -61,7 +61,7 @@ pub enum Detail {
 }
 
 /// What the screen wants to look at besides the overview.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Query {
     /// Which list.
     pub list: List,
@@ -92,7 +92,7 @@ pub struct Cursor {
 }
 
 /// A count that stops at [`Query::COUNT_CAP`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Count(pub i64);
 
@@ -108,7 +108,7 @@ impl std::fmt::Display for Count {
 }
 
 /// The overview's numbers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     /// Every onboarding.
     pub onboardings: Count,
@@ -140,6 +140,8 @@ pub struct Counts {
     pub quarantined: Count,
     /// Letters that need nothing more.
     pub discarded: Count,
+    /// Letters written in the last 15 minutes, whatever became of them.
+    pub letters_arrived: Count,
     /// The oldest open letter.
     pub oldest_letter: Option<DateTime<Utc>>,
     /// Actions in the audit.
@@ -147,7 +149,7 @@ pub struct Counts {
 }
 
 /// A worker as the table knows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerRow {
     /// Who.
     pub id: WorkerId,
@@ -162,7 +164,7 @@ pub struct WorkerRow {
 }
 
 /// An operator's decision about an operation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// When it is over by itself; `None`: when it is taken back.
     pub until: Option<DateTime<Utc>>,
@@ -175,7 +177,7 @@ pub struct Decision {
 }
 
 /// An operation that is held back.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PauseRow {
     /// `github.create_hook`, or `onboarding` for everything that goes forward.
     pub operation: SafeText,
@@ -186,7 +188,7 @@ pub struct PauseRow {
 }
 
 /// One operation's circuit over all workers, and what stands beside it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CircuitRow {
     /// `github.create_hook`.
     pub operation: SafeText,
@@ -225,7 +227,7 @@ pub struct CircuitRow {
 }
 
 /// A circuit as one worker computed it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CircuitReportRow {
     /// Who.
     pub worker: WorkerId,
@@ -254,7 +256,7 @@ pub struct CircuitReportRow {
 }
 
 /// One onboarding in the list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OnboardingRow {
     /// Its id, raw.
     pub id: OnboardingId,
@@ -326,7 +328,7 @@ pub struct AttemptRow {
 }
 
 /// An onboarding's page.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OnboardingPage {
     /// The row.
     pub row: OnboardingRow,
@@ -349,7 +351,7 @@ pub struct OnboardingPage {
 }
 
 /// One key in the list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeyRow {
     /// As stored, raw.
     pub key: KeyId,
@@ -407,7 +409,7 @@ impl KeyRow {
 }
 
 /// A key's page.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeyPage {
     /// The row.
     pub row: KeyRow,
@@ -428,7 +430,7 @@ pub struct KeyPage {
 }
 
 /// Letters that failed alike.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LetterGroup {
     /// `error_fingerprint`.
     pub fingerprint: String,
@@ -451,7 +453,7 @@ pub struct LetterGroup {
 }
 
 /// One letter in the list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LetterRow {
     /// Its id.
     pub id: LetterId,
@@ -484,7 +486,7 @@ pub struct LetterRow {
 }
 
 /// A letter's page.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LetterPage {
     /// The row.
     pub row: LetterRow,
@@ -501,7 +503,7 @@ pub struct LetterPage {
 }
 
 /// One letter in one replay.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplayItemRow {
     /// Which replay.
     pub replay: ReplayId,
@@ -518,7 +520,7 @@ pub struct ReplayItemRow {
 }
 
 /// A replay that runs, or the newest that ended.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplayRow {
     /// Which.
     pub id: ReplayId,
@@ -559,7 +561,7 @@ pub struct ReplayRow {
 }
 
 /// One operator's action.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuditRow {
     /// Its id.
     pub id: ActionId,
@@ -580,7 +582,7 @@ pub struct AuditRow {
 }
 
 /// The list a [`Query`] asked for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "list", content = "rows", rename_all = "snake_case")]
 pub enum Rows {
     /// None was asked for.
@@ -597,7 +599,7 @@ pub enum Rows {
 }
 
 /// The page a [`Query`] asked for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Page {
     /// An onboarding.
@@ -611,7 +613,7 @@ pub enum Page {
 }
 
 /// Everything one [`Query`] brought, of one instant of the database.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Board {
     /// The database's clock when it was read.
     pub at: DateTime<Utc>,
