@@ -20,7 +20,7 @@
 //! demo         loopback upstreams, legacy callers, the incident scenarios, the lab
 //! tui          the loop, the model, update (pure), keys (the table), view (pure)
 //! service      HTTP intake, /metrics, /healthz
-//! poll         reader snapshots + metrics → watch<Arc<Snapshot>>; never dies, only goes stale
+//! poll         reader snapshots + metrics → watch<Arc<Snapshot>>; never dies, only goes stale; recordings of them
 //! onboarding   the nine-state pipeline as a workflow definition; one file per upstream client
 //! metrics      expositions in, counters → rates, verdict (pure), what we export
 //! store        the only folder that knows SQL: one text, two dialects; keys and locks on Redis beside them

@@ -1,12 +1,21 @@
 //! The composition root: opens, wires, and owns shutdown. One [`CancellationToken`], one [`TaskTracker`] a process.
 
 use std::{
-    fs::File, future::Future, io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc,
+    fs::File,
+    future::Future,
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, bail};
-use tokio::runtime::Runtime;
+use tokio::{
+    runtime::Runtime,
+    sync::{oneshot, watch},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -18,6 +27,7 @@ use crate::{
         Access, Engine,
         injection::{Injection, Injections},
         policies::Policies,
+        reader::Query,
         store::Store,
     },
     http,
@@ -25,7 +35,10 @@ use crate::{
         admission::Admission, collector::Collector, discovery::Origin, prometheus::Prometheus,
         rounds::Rounds, scrape, signals::Signals, source::Presets, verdict::Rules,
     },
-    poll::{self, Feed, Sources},
+    poll::{
+        self, Feed, Sources,
+        record::{self, Head, RecordError, Recorder, Recording},
+    },
     service::process::Process,
     store::{self, OpenOptions},
     tui,
@@ -33,6 +46,9 @@ use crate::{
 
 /// The exit code of a process that SIGTERM ended.
 pub(crate) const STOPPED: u8 = 143;
+
+/// What the demo's dashboard is called.
+const DEMO: &str = "demo · sqlite";
 
 /// What every command needs to know about its surroundings: gathered by `cli`.
 #[derive(Debug, Clone)]
@@ -86,6 +102,8 @@ pub struct Look {
     pub look: tui::theme::Look,
     /// How often it looks.
     pub interval: Duration,
+    /// Where every picture is recorded.
+    pub record: Option<PathBuf>,
 }
 
 /// An open database.
@@ -236,6 +254,7 @@ pub fn upstreams(settings: &Settings, listen: SocketAddr, plan: &demo::Plan) -> 
 pub fn demo(settings: &Settings, plan: &demo::Plan, look: &Look) -> anyhow::Result<ExitCode> {
     log(settings.log.as_deref(), Quiet::Always)?;
     runtime()?.block_on(async {
+        let recorder = recorder(look, DEMO)?;
         // Asked to stop before there is a dashboard to ask, it leaves nothing behind either.
         let running = tokio::select! {
             biased;
@@ -247,8 +266,10 @@ pub fn demo(settings: &Settings, plan: &demo::Plan, look: &Look) -> anyhow::Resu
             true => running.engine.clone().read_only(),
             false => running.engine.clone(),
         };
-        let named = ("demo · sqlite", Some(running.database_url()));
-        let session = session(settings, look, engine, feed, named, running.tracker(), running.cancel());
+        let (tracker, cancel) = (running.tracker(), running.cancel());
+        let recording = recorder.map(|recorder| record(recorder, feed, tracker, cancel));
+        let named = (DEMO, Some(running.database_url()));
+        let session = session(settings, look, engine, feed, named, recording, tracker, cancel);
         let shown = tui::run(session).await;
         let worth = running.stop().await;
         let exit = shown?;
@@ -294,15 +315,82 @@ pub fn top(settings: &Settings, look: &Look) -> anyhow::Result<ExitCode> {
             Some(context) => format!("{context} · {}", opened.engine.reader().label()),
             None => opened.engine.reader().label(),
         };
+        let recording = recorder(look, &title)?.map(|recorder| record(recorder, &feed, &tracker, &cancel));
         // A URL with a password is not handed on to a clipboard.
         let database = settings.database_url.clone().filter(|url| mask::secrets(url) == *url);
-        let session = session(settings, look, opened.engine, &feed, (&title, database), &tracker, &cancel);
+        let named = (title.as_str(), database);
+        let session = session(settings, look, opened.engine, &feed, named, recording, &tracker, &cancel);
         let shown = tui::run(session).await;
         cancel.cancel();
         tracker.close();
         let _ = tokio::time::timeout(Duration::from_secs(1), tracker.wait()).await;
         Ok(ExitCode::from(shown?.code()))
     })
+}
+
+/// `redrive top --playback`.
+///
+/// # Errors
+/// When the recording cannot be played, or the terminal cannot be set up.
+pub fn playback(settings: &Settings, look: &Look, file: &Path, speed: f64) -> anyhow::Result<ExitCode> {
+    log(settings.log.as_deref(), Quiet::Always)?;
+    let recording = Recording::open(file)?;
+    runtime()?.block_on(async {
+        let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let player = recording.play(speed, &tracker, &cancel)?;
+        let session = tui::Session {
+            source: tui::Source::Recording(player.clock),
+            snapshots: player.snapshots,
+            // Nobody reads them: a recording shows what it holds.
+            queries: watch::Sender::new(Query::default()),
+            nudge: Arc::default(),
+            operator: settings.operator.clone(),
+            title: recording.head.title.as_str().to_owned(),
+            database: None,
+            interval: Duration::from_millis(recording.head.interval_ms),
+            look: look.look,
+            recording: None,
+            cancel: cancel.clone(),
+            tracker: tracker.clone(),
+        };
+        let shown = tui::run(session).await;
+        cancel.cancel();
+        tracker.close();
+        tracker.wait().await;
+        Ok(ExitCode::from(shown?.code()))
+    })
+}
+
+/// The file that `look` asks for, made before anything is shown.
+fn recorder(look: &Look, title: &str) -> Result<Option<Recorder>, RecordError> {
+    let head = || Head {
+        format: record::FORMAT.to_owned(),
+        version: record::VERSION,
+        redrive: env!("CARGO_PKG_VERSION").to_owned(),
+        title: SafeText::new(&mask::secrets(title)),
+        interval_ms: u64::try_from(look.interval.as_millis()).unwrap_or(u64::MAX),
+        begun_at: clock::now(),
+    };
+    look.record.as_deref().map(|file| record::create(file, &head())).transpose()
+}
+
+/// Records what `feed` brings until `cancel`; answers why it ends before.
+fn record(
+    recorder: Recorder,
+    feed: &Feed,
+    tracker: &TaskTracker,
+    cancel: &CancellationToken,
+) -> oneshot::Receiver<String> {
+    let (sender, ended) = oneshot::channel();
+    let recording = recorder.run(feed.snapshots.clone(), cancel.clone());
+    tracker.spawn(async move {
+        if let Err(error) = recording.await {
+            tracing::error!(%error, "the recording ends");
+            // The screen may be gone.
+            let _ = sender.send(error.to_string());
+        }
+    });
+    ended
 }
 
 /// What the metrics say, sampled for at most `window`; at once where a Prometheus server knows the past. `None` when
@@ -349,11 +437,12 @@ fn session(
     engine: Engine,
     feed: &Feed,
     (title, database): (&str, Option<String>),
+    recording: Option<oneshot::Receiver<String>>,
     tracker: &TaskTracker,
     cancel: &CancellationToken,
 ) -> tui::Session {
     tui::Session {
-        engine,
+        source: tui::Source::Live(engine),
         snapshots: feed.snapshots.clone(),
         queries: feed.queries.clone(),
         nudge: Arc::clone(&feed.nudge),
@@ -362,6 +451,7 @@ fn session(
         database,
         interval: look.interval,
         look: look.look,
+        recording,
         cancel: cancel.clone(),
         tracker: tracker.clone(),
     }

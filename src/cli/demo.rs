@@ -24,7 +24,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Play it to its end without a dashboard and report; exit code 1 if the dashboard would not have said what it must
-    #[arg(long, conflicts_with_all = ["only", "theme", "interval"])]
+    #[arg(long, conflicts_with_all = ["only", "theme", "interval", "record"])]
     headless: bool,
     /// The report as JSON
     #[arg(long, requires = "headless")]
@@ -53,6 +53,9 @@ pub(super) fn run(settings: &Settings, args: Args) -> anyhow::Result<ExitCode> {
         None if plan.faults.iter().any(Injection::ends_the_process) => wrong_usage(
             "a fault that ends or stops the process would take the dashboard with it: give it to a worker of its own (redrive worker --fault …)",
         ),
+        Some(_) if args.top.record.is_some() => {
+            wrong_usage("--record is for the dashboard: the stand-ins alone show none")
+        }
         Some(listen) => run::upstreams(settings, listen, &plan),
         None if args.headless => run::block(settings, headless(&plan, args.json)),
         None => run::demo(settings, &plan, &args.top.into()),

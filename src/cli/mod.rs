@@ -84,7 +84,7 @@ enum Command {
     /// The whole thing on this machine with nothing installed: a storm to watch and to clear
     Demo(demo::Args),
     /// The dashboard (the default)
-    Top(Top),
+    Top(Watch),
     /// Run onboardings and replays; serve the intake and /metrics
     Worker(Worker),
     /// Create the tables, or bring them up to date
@@ -121,6 +121,22 @@ struct Top {
     /// How often the database is read and targets are scraped
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     interval: Duration,
+    /// Record every picture into this new file, without pages and payloads and with secrets masked
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+/// The dashboard of a database, or of a recording.
+#[derive(Debug, Clone, Args)]
+struct Watch {
+    #[command(flatten)]
+    top: Top,
+    /// Show a recording again, without database or network; f holds it, then ← → step through it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "interval"])]
+    playback: Option<PathBuf>,
+    /// How much faster than it was recorded (below 1: slower)
+    #[arg(long, value_name = "N", default_value_t = 1.0, requires = "playback", value_parser = speed)]
+    speed: f64,
 }
 
 #[derive(Debug, Args)]
@@ -198,8 +214,20 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 fn dispatch(cli: Cli, names_a_database: bool) -> anyhow::Result<ExitCode> {
     let settings = settings::gather(&cli.common)?;
     match cli.command {
-        None => run::top(&settings, &Top { theme: None, interval: Duration::from_secs(1) }.into()),
-        Some(Command::Top(top)) => run::top(&settings, &top.into()),
+        None => {
+            run::top(&settings, &Top { theme: None, interval: Duration::from_secs(1), record: None }.into())
+        }
+        Some(Command::Top(Watch { playback: Some(_), .. }))
+            if names_a_database || !cli.common.metrics.is_empty() || cli.common.prometheus.is_some() =>
+        {
+            wrong_usage(
+                "a recording is played without database and network: leave --database-url, --metrics and --prometheus away",
+            )
+        }
+        Some(Command::Top(Watch { playback: Some(file), top, speed })) => {
+            run::playback(&settings, &top.into(), &file, speed)
+        }
+        Some(Command::Top(watch)) => run::top(&settings, &watch.top.into()),
         Some(Command::Demo(_)) if names_a_database => wrong_usage(
             "the demo brings a database of its own: leave --database-url away, or look at yours with redrive top",
         ),
@@ -226,7 +254,14 @@ impl From<Top> for run::Look {
             Some("light") if of_environment.palette == Palette::Dark => of_environment.toggled(),
             _ => of_environment,
         };
-        Self { look, interval: top.interval }
+        Self { look, interval: top.interval, record: top.record }
+    }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if (0.1..=1_000.0).contains(&speed) => Ok(speed),
+        _ => Err("a number from 0.1 to 1000 is expected".to_owned()),
     }
 }
 

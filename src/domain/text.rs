@@ -5,7 +5,7 @@
 //! of this is dropped silently: it is written out, `␛`, `⏎`, `⇥`, `<U+202E>`, so that an operator sees that it was there.
 //! Actions use the raw text, screens, JSON, logs and errors use this.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthChar as _;
 
@@ -144,6 +144,14 @@ fn escape(c: char) -> Option<String> {
 impl std::fmt::Display for SafeText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+/// What comes back from a file is from outside, too.
+impl<'de> Deserialize<'de> for SafeText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Ok(Self::new(&raw))
     }
 }
 

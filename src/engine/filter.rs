@@ -1,6 +1,8 @@
 //! The filter language: `status:failed tenant:acme error:"rate limit" !state:NOTIFYING`, and free text over ids,
 //! tenants, repositories and error text. Parsed here once; the store turns terms into conditions.
 
+use serde::{Deserialize, Serialize};
+
 use super::reader::List;
 use crate::domain::{
     action::ActionKind,
@@ -33,7 +35,7 @@ words!(
 );
 
 /// One condition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Term {
     /// The column; `None` looks at all text columns of the list.
     pub field: Option<Field>,
@@ -44,7 +46,7 @@ pub struct Term {
 }
 
 /// Every term must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// In the order typed.
     pub terms: Vec<Term>,

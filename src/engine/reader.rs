@@ -62,7 +62,7 @@ pub enum Detail {
 }
 
 /// What the screen wants to look at besides the overview.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Query {
     /// Which list.
     pub list: List,
@@ -93,7 +93,7 @@ pub struct Cursor {
 }
 
 /// A count that stops at [`Query::COUNT_CAP`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Count(pub i64);
 
@@ -109,7 +109,7 @@ impl std::fmt::Display for Count {
 }
 
 /// The overview's numbers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     /// Every onboarding.
     pub onboardings: Count,
@@ -141,6 +141,8 @@ pub struct Counts {
     pub quarantined: Count,
     /// Letters that need nothing more.
     pub discarded: Count,
+    /// Letters written in the last 15 minutes, whatever became of them.
+    pub letters_arrived: Count,
     /// The oldest open letter.
     pub oldest_letter: Option<DateTime<Utc>>,
     /// Actions in the audit.
@@ -148,7 +150,7 @@ pub struct Counts {
 }
 
 /// A worker as the table knows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerRow {
     /// Who.
     pub id: WorkerId,
@@ -165,7 +167,7 @@ pub struct WorkerRow {
 }
 
 /// Due work that no living worker can run: it waits, untouched, until one that can is started.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unclaimed {
     /// Its workflow.
     pub workflow: SafeText,
@@ -188,7 +190,7 @@ impl fmt::Display for Unclaimed {
 }
 
 /// An operator's decision about an operation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// When it is over by itself; `None`: when it is taken back.
     pub until: Option<DateTime<Utc>>,
@@ -201,7 +203,7 @@ pub struct Decision {
 }
 
 /// An operation that is held back.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PauseRow {
     /// `github.create_hook`, or `onboarding` for everything that goes forward.
     pub operation: SafeText,
@@ -212,7 +214,7 @@ pub struct PauseRow {
 }
 
 /// One operation's circuit over all workers, and what stands beside it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CircuitRow {
     /// `github.create_hook`.
     pub operation: SafeText,
@@ -251,7 +253,7 @@ pub struct CircuitRow {
 }
 
 /// A circuit as one worker computed it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CircuitReportRow {
     /// Who.
     pub worker: WorkerId,
@@ -280,7 +282,7 @@ pub struct CircuitReportRow {
 }
 
 /// One onboarding in the list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OnboardingRow {
     /// Its id, raw.
     pub id: OnboardingId,
@@ -352,7 +354,7 @@ pub struct AttemptRow {
 }
 
 /// An onboarding's page.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OnboardingPage {
     /// The row.
     pub row: OnboardingRow,
@@ -375,7 +377,7 @@ pub struct OnboardingPage {
 }
 
 /// One key in the list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeyRow {
     /// As stored, raw.
     pub key: KeyId,
@@ -433,7 +435,7 @@ impl KeyRow {
 }
 
 /// A key's page.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeyPage {
     /// The row.
     pub row: KeyRow,
@@ -454,7 +456,7 @@ pub struct KeyPage {
 }
 
 /// Letters that failed alike.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LetterGroup {
     /// `error_fingerprint`.
     pub fingerprint: String,
@@ -477,7 +479,7 @@ pub struct LetterGroup {
 }
 
 /// One letter in the list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LetterRow {
     /// Its id.
     pub id: LetterId,
@@ -510,7 +512,7 @@ pub struct LetterRow {
 }
 
 /// A letter's page.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LetterPage {
     /// The row.
     pub row: LetterRow,
@@ -527,7 +529,7 @@ pub struct LetterPage {
 }
 
 /// One letter in one replay.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplayItemRow {
     /// Which replay.
     pub replay: ReplayId,
@@ -544,7 +546,7 @@ pub struct ReplayItemRow {
 }
 
 /// A replay that runs, or the newest that ended.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplayRow {
     /// Which.
     pub id: ReplayId,
@@ -585,7 +587,7 @@ pub struct ReplayRow {
 }
 
 /// One operator's action.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuditRow {
     /// Its id.
     pub id: ActionId,
@@ -606,7 +608,7 @@ pub struct AuditRow {
 }
 
 /// The list a [`Query`] asked for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "list", content = "rows", rename_all = "snake_case")]
 pub enum Rows {
     /// None was asked for.
@@ -623,7 +625,7 @@ pub enum Rows {
 }
 
 /// The page a [`Query`] asked for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Page {
     /// An onboarding.
@@ -637,7 +639,7 @@ pub enum Page {
 }
 
 /// Everything one [`Query`] brought, of one instant of the database.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Board {
     /// The database's clock when it was read.
     pub at: DateTime<Utc>,

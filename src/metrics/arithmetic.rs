@@ -27,6 +27,21 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// The same per second, counted over `seconds`; more than 0.
+    #[must_use]
+    pub fn per(self, seconds: f64) -> Self {
+        Self {
+            first: self.first / seconds,
+            retries: self.retries / seconds,
+            first_told: self.first_told / seconds,
+            retries_told: self.retries_told / seconds,
+            successes: self.successes / seconds,
+            retry_successes: self.retry_successes / seconds,
+            denied: self.denied / seconds,
+            denied_by_budget: self.denied_by_budget / seconds,
+        }
+    }
+
     /// A: every attempt.
     pub fn attempts(&self) -> f64 {
         self.first + self.retries

@@ -1,10 +1,11 @@
-//! The chart: first tries and retries per second of every process together, in equal columns over 15 minutes.
+//! The chart: first tries and retries per second of every process together, and what they come to, in equal columns
+//! over 15 minutes.
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::{history::History, signals::Point};
+use super::{arithmetic::Counts, history::History, signals::Point};
 
 /// What the chart is drawn from.
 pub(super) struct Drawn<'a> {
@@ -37,7 +38,13 @@ pub(super) fn points(drawn: &Drawn<'_>) -> Vec<Point> {
             let before = now.saturating_duration_since(middle);
             let at = chrono::TimeDelta::from_std(before).map_or(wall, |before| wall - before);
             let rates = rates_at(&drawn.processes, middle);
-            points.push(Point { at, first: rates.map(|r| r.0), retries: rates.map(|r| r.1) });
+            points.push(Point {
+                at,
+                first: rates.map(|rates| rates.first),
+                retries: rates.map(|rates| rates.retries),
+                amplification: rates.and_then(|rates| rates.amplification()),
+                efficacy: rates.and_then(|rates| rates.efficacy()),
+            });
         }
         middle += drawn.column;
     }
@@ -45,16 +52,14 @@ pub(super) fn points(drawn: &Drawn<'_>) -> Vec<Point> {
 }
 
 /// The sum over the processes; a hole in one of them is a hole in the sum.
-fn rates_at(processes: &[(&History, bool)], instant: Instant) -> Option<(f64, f64)> {
-    let mut sum = None;
+fn rates_at(processes: &[(&History, bool)], instant: Instant) -> Option<Counts> {
+    let mut sum: Option<Counts> = None;
     for (history, _) in processes {
         let Some((from, at)) = history.span() else { continue };
         if instant <= from || instant > at {
             continue;
         }
-        let (first, retries) = history.rates_at(instant)?;
-        let (f, r) = sum.unwrap_or((0.0, 0.0));
-        sum = Some((f + first, r + retries));
+        sum = Some(sum.unwrap_or_default() + history.rates_at(instant)?);
     }
     sum
 }

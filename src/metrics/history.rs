@@ -97,13 +97,13 @@ impl History {
         window
     }
 
-    /// First tries and retries per second at `instant`, all operations; `None` in a hole or outside.
-    pub fn rates_at(&self, instant: Instant) -> Option<(f64, f64)> {
+    /// What was counted per second at `instant`, all operations; `None` in a hole or outside.
+    pub fn rates_at(&self, instant: Instant) -> Option<Counts> {
         let index = self.steps.partition_point(|step| step.at < instant);
         let step = self.steps.get(index).filter(|step| step.from < instant)?;
         let all: Counts = step.tallies.values().map(Tally::counts).sum();
         let seconds = step.length().as_secs_f64();
-        (seconds > 0.0).then(|| (all.first / seconds, all.retries / seconds))
+        (seconds > 0.0).then(|| all.per(seconds))
     }
 
     /// Since when, up to its last step, retries were at least `ratio` of the attempts on `operation`. One step below that is

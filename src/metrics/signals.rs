@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{text::SafeText, word::words};
 
@@ -26,7 +26,7 @@ words!(
 );
 
 /// The verdict over all operations: the worst of them, with its proof.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The word.
     pub kind: VerdictKind,
@@ -47,7 +47,7 @@ pub struct Verdict {
 }
 
 /// One thing that would help.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lever {
     /// An action of ours (*do*), or somebody else's system (*advise*).
     pub ours: bool,
@@ -58,7 +58,7 @@ pub struct Lever {
 }
 
 /// One operation over the verdict's window.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OperationSignal {
     /// `github.create_hook`.
     pub operation: SafeText,
@@ -83,7 +83,7 @@ pub struct OperationSignal {
 }
 
 /// A circuit as a watched process tells it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CircuitSignal {
     /// The circuit, or the operation it guards.
     pub circuit: SafeText,
@@ -102,7 +102,7 @@ pub struct CircuitSignal {
 }
 
 /// What was asked of idempotency keys over the last five minutes, all processes together.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeySignals {
     /// By operation, in the order of their names.
     pub operations: Vec<KeySignal>,
@@ -111,7 +111,7 @@ pub struct KeySignals {
 }
 
 /// The keys of one operation; each number counts times asked.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeySignal {
     /// `payments.charge`.
     pub operation: SafeText,
@@ -132,7 +132,7 @@ pub struct KeySignal {
 }
 
 /// One point of the chart; `None` is a hole and is drawn as one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// When.
     pub at: DateTime<Utc>,
@@ -140,10 +140,15 @@ pub struct Point {
     pub first: Option<f64>,
     /// Retries per second, all operations.
     pub retries: Option<f64>,
+    /// α: attempts per first try, from 1; `None` also where nothing was tried.
+    pub amplification: Option<f64>,
+    /// η: retries that succeeded among all retries, in `[0, 1]`; `None` also where nothing was retried, or where no source
+    /// tells.
+    pub efficacy: Option<f64>,
 }
 
 /// How one target is doing.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetStatus {
     /// Its name: `worker-a`, `legacy-crm`, or host and port.
     pub name: SafeText,
@@ -164,7 +169,7 @@ pub struct TargetStatus {
 }
 
 /// Everything the metrics say at one instant.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Signals {
     /// The verdict.
     pub verdict: Verdict,

@@ -7,6 +7,7 @@ mod database;
 mod targets;
 
 pub mod advice;
+pub mod record;
 pub mod snapshot;
 
 use std::{sync::Arc, time::Duration};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::advice::{self, Advice};
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// How the database is doing.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseHealth {
     /// `sqlite demo`, `host/name (postgres, user:***)`.
     pub label: SafeText,

@@ -34,6 +34,9 @@ pub enum Action {
     MarkAll,
     Group,
     Freeze,
+    StepBack,
+    StepForth,
+    Chart,
     Theme,
     CopyId,
     CopyCommand,
@@ -165,7 +168,7 @@ pub const TABLE: &[Binding] = &[
     looks(Action::HalfDown, &[Key::Ctrl('d')], "half down", "Half a page down.", &[], 0),
     looks(Action::HalfUp, &[Key::Ctrl('u')], "half up", "Half a page up.", &[], 0),
     looks(Action::Enter, &[Key::Enter], "open", "Open the row; on a key or a letter, the onboarding behind it.", OPENABLE, 4),
-    looks(Action::Back, &[Key::Esc], "back", "Back: close, or clear the range, the filter, the marks, in this order.", &[], 0),
+    looks(Action::Back, &[Key::Esc], "back", "Back: close, or clear the range, the filter, the marks, let a frozen picture go on, in this order.", &[], 0),
     looks(Action::Show(View::Pulse), &[Key::Char('1')], "Pulse", "Pulse: what is wrong, where it comes from, what to do.", &[], 0),
     looks(Action::Show(View::Onboardings), &[Key::Char('2')], "Onboardings", "Onboardings.", &[], 0),
     looks(Action::Show(View::Keys), &[Key::Char('3')], "Keys", "Idempotency keys: why will it not retry?", &[], 0),
@@ -181,7 +184,10 @@ pub const TABLE: &[Binding] = &[
     looks(Action::MarkRange, &[Key::Char('V')], "range", "Begin a range; Space marks it.", MARKABLE, 0),
     looks(Action::MarkAll, &[Key::Char('*')], "mark all", "Mark every row that matches, also those not on the screen; says how many.", MARKABLE, 0),
     looks(Action::Group, &[Key::Char('z')], "group", "Letters by error, or one by one.", &[Place::Groups, Place::Letters], 7),
-    looks(Action::Freeze, &[Key::Char('f')], "freeze", "Hold the picture still, and let it go on.", &[], 8),
+    looks(Action::Freeze, &[Key::Char('f')], "freeze", "Hold the picture still, and let it go on; so does Esc, where nothing is left to close.", &[], 8),
+    looks(Action::StepBack, &[Key::Left], "step back", "While frozen: the picture before this one; those of the last 30 minutes are kept.", &[], 0),
+    looks(Action::StepForth, &[Key::Right], "step forth", "While frozen: the picture after this one.", &[], 0),
+    looks(Action::Chart, &[Key::Char('a')], "chart", "The chart: first tries and retries per second, the load factor, the share of retries that helped.", &[Place::Pulse], 7),
     looks(Action::Theme, &[Key::Char('t')], "theme", "Dark or light.", &[], 0),
     looks(Action::CopyId, &[Key::Char('y')], "copy id", "Copy the row's id to the clipboard (OSC 52).", WITH_ID, 0),
     looks(Action::CopyCommand, &[Key::Char('Y')], "copy command", "Copy the command line that shows the same.", &[], 0),
@@ -220,11 +226,15 @@ pub fn available(read_only: bool) -> impl Iterator<Item = &'static Binding> {
     TABLE.iter().filter(move |binding| !read_only || binding.kind == Kind::Looks)
 }
 
-/// The key and label pairs of the hint line at `place`, most useful first.
-pub fn hints(place: Place, read_only: bool) -> Vec<(String, &'static str)> {
-    let mut found: Vec<_> = available(read_only).filter(|b| b.hint > 0 && b.works_at(place)).collect();
-    found.sort_by_key(|binding| binding.hint);
-    found.into_iter().map(|b| (shown(b.keys[0]), b.label)).collect()
+/// The key and label pairs of the hint line at `place`, most useful first: those for stepping back while `frozen`.
+pub fn hints(place: Place, read_only: bool, frozen: bool) -> Vec<(String, &'static str)> {
+    let steps = |action| frozen && matches!(action, Action::StepBack | Action::StepForth);
+    let rank = |binding: &Binding| if steps(binding.action) { 0 } else { binding.hint };
+    let wanted = |b: &&Binding| (b.hint > 0 || steps(b.action)) && b.works_at(place);
+    let mut found: Vec<_> = available(read_only).filter(wanted).collect();
+    found.sort_by_key(|binding| rank(binding));
+    let label = |b: &Binding| if frozen && b.action == Action::Freeze { "go on" } else { b.label };
+    found.into_iter().map(|b| (shown(b.keys[0]), label(b))).collect()
 }
 
 /// A key as people read it.

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod layout;
 pub mod model;
 pub mod msg;
+pub mod past;
 mod runner;
 mod terminal;
 pub mod theme;
@@ -23,11 +24,12 @@ pub mod widget;
 
 use std::{io, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use crossterm::event::EventStream;
 use futures_util::StreamExt as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     time::{Interval, MissedTickBehavior},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -43,8 +45,8 @@ use self::{
 use crate::{
     clock,
     domain::text::SafeText,
-    engine::{Engine, reader::Query},
-    poll::Snapshot,
+    engine::{Access, Engine, reader::Query},
+    poll::{Snapshot, record::PlayClock},
 };
 
 /// At most 30 drawings a second.
@@ -55,8 +57,8 @@ const ANSWERS: usize = 64;
 
 /// Everything the dashboard is connected to.
 pub struct Session {
-    /// The way to act. Its access says whether writes are offered.
-    pub engine: Engine,
+    /// Where the pictures come from, and the way to act.
+    pub source: Source,
     /// Pictures.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What the screen wants to look at; the poll reads it.
@@ -73,10 +75,36 @@ pub struct Session {
     pub interval: Duration,
     /// Colours and characters.
     pub look: Look,
+    /// Where pictures are recorded: answers why they are not any more.
+    pub recording: Option<oneshot::Receiver<String>>,
     /// Ends the dashboard from outside.
     pub cancel: CancellationToken,
     /// Owns the tasks that the dashboard starts.
     pub tracker: TaskTracker,
+}
+
+/// Where pictures come from.
+pub enum Source {
+    /// From a poll; the engine's access says whether writes are offered.
+    Live(Engine),
+    /// From a recording, which goes by its own clock. Nothing can be changed in it.
+    Recording(Arc<PlayClock>),
+}
+
+impl Source {
+    fn now(&self) -> DateTime<Utc> {
+        match self {
+            Self::Live(_) => clock::now(),
+            Self::Recording(clock) => clock.now(),
+        }
+    }
+
+    fn access(&self) -> Access {
+        match self {
+            Self::Live(engine) => engine.access(),
+            Self::Recording(_) => Access::ReadOnly,
+        }
+    }
 }
 
 /// Why the dashboard ended.
@@ -130,14 +158,26 @@ pub async fn run(session: Session) -> Result<Exit, TuiError> {
     let setting = Setting {
         title: SafeText::new(&session.title),
         operator: session.operator,
-        access: session.engine.access(),
+        access: session.source.access(),
         database: session.database,
         interval: session.interval,
+        playback: match &session.source {
+            Source::Live(_) => None,
+            Source::Recording(clock) => Some(clock.speed()),
+        },
+        recording: session.recording.is_some(),
     };
     let ui = Ui {
-        model: Model::new(setting, session.look, size, clock::now()),
+        model: Model::new(setting, session.look, size, session.source.now()),
         screen,
-        runner: Runner { engine: session.engine, answers, tracker: session.tracker },
+        runner: match &session.source {
+            Source::Live(engine) => {
+                Some(Runner { engine: engine.clone(), answers, tracker: session.tracker })
+            }
+            Source::Recording(_) => None,
+        },
+        source: session.source,
+        recording: session.recording,
         queries: session.queries,
         nudge: session.nudge,
     };
@@ -147,7 +187,10 @@ pub async fn run(session: Session) -> Result<Exit, TuiError> {
 struct Ui {
     model: Model,
     screen: Screen,
-    runner: Runner,
+    /// Nobody does anything in a recording.
+    runner: Option<Runner>,
+    source: Source,
+    recording: Option<oneshot::Receiver<String>>,
     queries: watch::Sender<Query>,
     nudge: Arc<Notify>,
 }
@@ -182,7 +225,16 @@ impl Ui {
                 Some(answer) = answers.recv() => Some(answer),
                 alive = snapshots.changed(), if polled => {
                     polled = alive.is_ok();
-                    polled.then(|| Msg::Snapshot(snapshots.borrow_and_update().clone()))
+                    match (polled, &self.source) {
+                        (true, _) => Some(Msg::Snapshot(snapshots.borrow_and_update().clone())),
+                        (false, Source::Live(_)) => None,
+                        (false, Source::Recording(_)) => Some(Msg::Ended),
+                    }
+                }
+                why = ended(&mut self.recording), if self.recording.is_some() => {
+                    self.recording = None;
+                    // Dropped without a word: everything ends.
+                    why.map(Msg::NotRecorded)
                 }
                 _ = frames.tick(), if changed => {
                     changed = false;
@@ -194,7 +246,7 @@ impl Ui {
                     }
                     continue;
                 }
-                _ = seconds.tick() => Some(Msg::Tick(clock::now())),
+                _ = seconds.tick() => Some(Msg::Tick(self.source.now())),
             };
             let Some(msg) = msg else { continue };
             changed = true;
@@ -206,7 +258,7 @@ impl Ui {
 
     /// Takes one message in and does what it leads to.
     fn take(&mut self, msg: Msg) -> Option<Exit> {
-        let mut effects = update(&mut self.model, Msg::Tick(clock::now()));
+        let mut effects = update(&mut self.model, Msg::Tick(self.source.now()));
         effects.extend(update(&mut self.model, msg));
         effects.into_iter().find_map(|effect| self.perform(effect))
     }
@@ -223,15 +275,21 @@ impl Ui {
                 Ok(())
             }
             Effect::Preview(ticket, wish) => {
-                self.runner.preview(ticket, wish);
+                self.runner.iter().for_each(|runner| runner.preview(ticket, wish.clone()));
                 Ok(())
             }
             Effect::Submit(ticket, submission) => {
-                self.runner.submit(ticket, submission);
+                self.runner.iter().for_each(|runner| runner.submit(ticket, submission.clone()));
                 Ok(())
             }
             Effect::Match(ticket, query) => {
-                self.runner.every_match(ticket, query);
+                self.runner.iter().for_each(|runner| runner.every_match(ticket, query.clone()));
+                Ok(())
+            }
+            Effect::Hold(held) => {
+                if let Source::Recording(clock) = &self.source {
+                    clock.hold(held);
+                }
                 Ok(())
             }
             Effect::Repaint => self.screen.repaint(),
@@ -241,6 +299,11 @@ impl Ui {
         };
         done.is_err().then_some(Exit::TerminalGone)
     }
+}
+
+/// Why pictures are not recorded any more; `None` when that is no news.
+async fn ended(recording: &mut Option<oneshot::Receiver<String>>) -> Option<String> {
+    recording.as_mut()?.await.ok()
 }
 
 fn every(period: Duration) -> Interval {

@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tui_input::Input;
 
-use super::{dialog::Dialog, layout, msg::Ticket, theme::Look, widget::text};
+use super::{dialog::Dialog, layout, msg::Ticket, past::Past, theme::Look, widget::text};
 use crate::{
     domain::{action::ActionKind, text::SafeText},
     engine::{
@@ -84,6 +84,29 @@ pub enum LettersBy {
     Group(String),
     /// One by one.
     One,
+}
+
+/// What the chart on Pulse shows, in the operations' words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Charted {
+    /// First tries and retries per second.
+    #[default]
+    Rates,
+    /// The load factor, α.
+    Load,
+    /// The share of retries that helped, η.
+    Helped,
+}
+
+impl Charted {
+    /// What comes after it.
+    pub fn next(self) -> Self {
+        match self {
+            Self::Rates => Self::Load,
+            Self::Load => Self::Helped,
+            Self::Helped => Self::Rates,
+        }
+    }
 }
 
 /// One row as the lists' logic sees it.
@@ -190,6 +213,10 @@ pub struct Setting {
     pub database: Option<String>,
     /// How often the poll looks.
     pub interval: Duration,
+    /// Where the pictures come from a recording: how much faster than they were taken.
+    pub playback: Option<f64>,
+    /// Every picture is recorded.
+    pub recording: bool,
 }
 
 /// Everything the screen knows.
@@ -207,8 +234,16 @@ pub struct Model {
     pub snapshot: Option<Arc<Snapshot>>,
     /// The newest picture, while the shown one is frozen.
     pub held_back: Option<Arc<Snapshot>>,
-    /// Since when the picture is frozen.
+    /// The moment at which the picture is frozen: what it says of time, it says as of then.
     pub frozen: Option<DateTime<Utc>>,
+    /// The recording that is played is over.
+    pub ended: bool,
+    /// The picture is one from before the screen was frozen.
+    pub stepped_back: bool,
+    /// The pictures one can step back to.
+    pub past: Past,
+    /// What the chart on Pulse shows.
+    pub charted: Charted,
     /// The screen shown.
     pub view: View,
     /// How letters are listed.
@@ -250,6 +285,10 @@ impl Model {
             snapshot: None,
             held_back: None,
             frozen: None,
+            ended: false,
+            stepped_back: false,
+            past: Past::default(),
+            charted: Charted::default(),
             view: View::Pulse,
             letters_by: LettersBy::default(),
             lists: BTreeMap::new(),
@@ -393,9 +432,10 @@ impl Model {
 
     /// What stands where rows or a page are not there yet: they are being read, or the frozen picture lacks them.
     pub fn unread(&self) -> &'static str {
-        match self.frozen {
-            Some(_) => "frozen: press f to look at this",
-            None => "reading …",
+        match (self.frozen, self.setting.playback) {
+            (_, Some(_)) => "not in the recording: nobody looked at this while it was made",
+            (Some(_), None) => "frozen: press f to look at this",
+            (None, None) => "reading …",
         }
     }
 
@@ -403,7 +443,7 @@ impl Model {
     pub fn is_frozen_elsewhere(&self) -> bool {
         let lacks_page = !self.pages.is_empty() && self.page().is_none();
         let lacks_list = self.query().list != List::None && self.listed().is_none();
-        self.frozen.is_some() && (lacks_page || lacks_list)
+        (self.frozen.is_some() || self.setting.playback.is_some()) && (lacks_page || lacks_list)
     }
 
     /// The id under the cursor, if its row is on the list that is shown.
@@ -439,10 +479,34 @@ impl Model {
         by_id.unwrap_or_else(|| list.index.min(rows.len().saturating_sub(1)))
     }
 
+    /// The moment the screen tells of: now, or when the picture was frozen.
+    pub fn moment(&self) -> DateTime<Utc> {
+        self.frozen.unwrap_or(self.now)
+    }
+
     /// How old the picture is, by the database's last answer.
     pub fn age(&self) -> Option<TimeDelta> {
         let last = self.snapshot.as_ref()?.database.last_ok?;
-        Some((self.now - last).max(TimeDelta::zero()))
+        // What was recorded is as old as it was then.
+        let now = if self.setting.playback.is_some() { self.moment() } else { self.now };
+        Some((now - last).max(TimeDelta::zero()))
+    }
+
+    /// How old what the metrics say is, by the newest answer of any target; `None` where there is none to expect.
+    pub fn metrics_age(&self) -> Option<TimeDelta> {
+        let signals = self.snapshot.as_ref()?.signals.as_ref()?;
+        let newest = signals.targets.iter().filter_map(|target| target.last_ok).max()?;
+        Some((self.moment() - newest).max(TimeDelta::zero()))
+    }
+
+    /// The same, when that is too old for what is shown as the present.
+    pub fn metrics_stale(&self) -> Option<TimeDelta> {
+        self.metrics_age().filter(|age| age.to_std().unwrap_or_default() > self.fresh_for())
+    }
+
+    /// How long what was read is the present.
+    pub fn fresh_for(&self) -> Duration {
+        (self.setting.interval * 2).max(Duration::from_secs(10))
     }
 
     /// How late it is by the database's clock, which dated its rows.
@@ -451,10 +515,10 @@ impl Model {
             (Some(snapshot), Some(board)) => {
                 // The board was read when the database last answered, which may be before the picture was made.
                 let since =
-                    (self.now - snapshot.database.last_ok.unwrap_or(snapshot.at)).max(TimeDelta::zero());
+                    (self.moment() - snapshot.database.last_ok.unwrap_or(snapshot.at)).max(TimeDelta::zero());
                 board.at.checked_add_signed(since).unwrap_or(board.at)
             }
-            _ => self.now,
+            _ => self.moment(),
         }
     }
 
@@ -465,13 +529,15 @@ impl Model {
             return Some(crate::domain::mask::secrets(error.as_str()));
         }
         let Some(age) = self.age() else { return Some("the database has not answered yet".to_owned()) };
-        let limit = (self.setting.interval * 2).max(Duration::from_secs(10));
-        if age.to_std().unwrap_or_default() <= limit {
+        if self.stepped_back && self.setting.playback.is_none() {
+            return Some("this picture is of the past: f goes back to live".to_owned());
+        }
+        if age.to_std().unwrap_or_default() <= self.fresh_for() {
             return None;
         }
         Some(match self.frozen {
-            Some(_) => "the picture is frozen: f lets it go on".to_owned(),
-            None => "nothing new from the database".to_owned(),
+            Some(_) if self.setting.playback.is_none() => "the picture is frozen: f lets it go on".to_owned(),
+            _ => "nothing new from the database".to_owned(),
         })
     }
 

@@ -79,6 +79,10 @@ pub enum Msg {
     Drawn,
     /// A newer picture.
     Snapshot(Arc<Snapshot>),
+    /// The recording that is played is over.
+    Ended,
+    /// Pictures are not recorded any more; why.
+    NotRecorded(String),
     /// What a dialog asked to see first.
     Preview {
         /// Of the dialog.
@@ -163,6 +167,8 @@ pub enum Effect {
     Submit(Ticket, Submission),
     /// Read every row that matches.
     Match(Ticket, Query),
+    /// The recording that is played waits, or goes on.
+    Hold(bool),
     /// Put this on the clipboard.
     Copy(String),
     /// Give the terminal back until `fg`.

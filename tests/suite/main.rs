@@ -20,6 +20,7 @@ mod letters;
 mod live;
 mod metrics;
 mod readme;
+mod record;
 mod schema;
 mod support;
 mod terminal;

@@ -3,6 +3,7 @@
 mod demo;
 mod loss;
 mod plain;
+mod record;
 mod sizes;
 mod ways_out;
 mod writes;

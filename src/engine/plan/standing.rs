@@ -1,7 +1,7 @@
 //! What must be known of a command's targets to judge it: what they look like at one instant.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
@@ -46,7 +46,7 @@ pub struct OnboardingStanding {
 }
 
 /// One recorded compensation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CompensationStanding {
     /// Order of recording, from 1.
     pub seq: i32,

@@ -52,6 +52,10 @@ pub(super) fn all(model: &mut Model) -> Vec<Effect> {
         model.say(Tone::Note, format!("{count} {} marked", plural(count, "group")));
         return Vec::new();
     }
+    if model.setting.playback.is_some() {
+        model.say(Tone::Note, "this is a recording: only rows on the screen can be marked");
+        return Vec::new();
+    }
     let ticket = model.ticket();
     model.matching = Some((ticket, place));
     let limit = u32::try_from(Query::COUNT_CAP).unwrap_or(u32::MAX);

@@ -47,6 +47,15 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             picture::arrived(model, snapshot);
             Vec::new()
         }
+        Msg::Ended => {
+            picture::ended(model);
+            Vec::new()
+        }
+        Msg::NotRecorded(why) => {
+            model.setting.recording = false;
+            model.say(Tone::Bad, why);
+            Vec::new()
+        }
         Msg::Preview { ticket, result } => dialog::previewed(model, ticket, result),
         Msg::Done { ticket, result } => outcome::done(model, ticket, result),
         Msg::Matched { ticket, result } => {
@@ -111,10 +120,11 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
     match keys::binding(key) {
         None => Vec::new(),
         Some(binding) if binding.kind == Kind::Writes && model.read_only() => {
-            let why = format!(
-                "{} is not possible: this dashboard is read-only; start it without --read-only",
-                binding.label
-            );
+            let why = match model.setting.playback {
+                Some(_) => "this is a recording: nothing can be changed in it",
+                None => "this dashboard is read-only; start it without --read-only",
+            };
+            let why = format!("{} is not possible: {why}", binding.label);
             model.say(Tone::Note, why);
             Vec::new()
         }
@@ -138,7 +148,7 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Top => navigate::by(model, isize::MIN / 2),
         Action::Bottom => navigate::by(model, isize::MAX / 2),
         Action::Enter => navigate::open(model),
-        Action::Back => navigate::back(model),
+        Action::Back => return back(model),
         Action::Show(view) => navigate::show(model, view),
         Action::NextView => navigate::turn(model, 1),
         Action::PrevView => navigate::turn(model, -1),
@@ -149,7 +159,10 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Mark => marks::toggle(model),
         Action::MarkRange => marks::begin_range(model),
         Action::MarkAll => return marks::all(model),
-        Action::Freeze => picture::freeze(model),
+        Action::Freeze => return picture::freeze(model),
+        Action::StepBack => picture::step_back(model),
+        Action::StepForth => picture::step_forth(model),
+        Action::Chart => model.charted = model.charted.next(),
         Action::Theme => model.look = model.look.toggled(),
         Action::CopyId => return copy::id(model),
         Action::CopyCommand => return copy::command(model),
@@ -166,6 +179,11 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Pause => return action::pause(model),
     }
     Vec::new()
+}
+
+/// One step out; where there is none left, a frozen picture goes on.
+fn back(model: &mut Model) -> Vec<Effect> {
+    if navigate::back(model) { Vec::new() } else { picture::go_on(model) }
 }
 
 /// `/`. Where nothing can be filtered it goes to a list that can: what is typed after it must never act as keys.
@@ -192,6 +210,7 @@ fn nothing_here(action: Action, label: &str) -> String {
         Action::Pause => {
             "nothing to pause here: 5 Circuits has operations, 1 Pulse pauses all onboardings".to_owned()
         }
+        Action::Chart => "no chart here: 1 Pulse has one".to_owned(),
         Action::CopyId => "no id to copy here: the lists are 2 to 6".to_owned(),
         _ => format!("{label} has nothing to act on here"),
     }

@@ -149,14 +149,14 @@ fn parked_by(operation: &str) -> (String, Filter) {
     }
 }
 
-/// One step out: a page, then the range, the marks, the filter, the group.
-pub(super) fn back(model: &mut Model) {
+/// One step out: a page, then the range, the filter, the marks, the group; answers whether there was one.
+pub(super) fn back(model: &mut Model) -> bool {
     if model.pages.pop().is_some() {
-        return;
+        return true;
     }
     let list = model.list_mut();
     if list.range.take().is_some() {
-        return;
+        return true;
     }
     if !list.filter.is_empty() {
         list.filter = Filter::default();
@@ -164,15 +164,17 @@ pub(super) fn back(model: &mut Model) {
         if let Some(view) = list.from.take() {
             show(model, view);
         }
-        return;
+        return true;
     }
     if !list.marks.is_empty() {
         list.marks.clear();
-        return;
+        return true;
     }
-    if matches!(model.letters_by, LettersBy::Group(_)) && model.view == View::Letters {
+    let in_group = matches!(model.letters_by, LettersBy::Group(_)) && model.view == View::Letters;
+    if in_group {
         leave_group(model);
     }
+    in_group
 }
 
 /// The onboarding behind the row under the cursor or the open page, with its version where it is on the screen.

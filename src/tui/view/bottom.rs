@@ -44,7 +44,7 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) -> bool {
 
 fn hints(model: &Model, columns: usize) -> Line<'static> {
     let look = model.look;
-    let all = keys::hints(model.place(), model.read_only());
+    let all = keys::hints(model.place(), model.read_only(), model.frozen.is_some());
     let wide = |(key, label): &(String, &str)| width(key) + width(label) + 3;
     // The way to everything else is always there.
     let (help, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(key, _)| key == "?");

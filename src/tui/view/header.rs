@@ -1,5 +1,6 @@
 //! The first two lines: what this is, whether it is live, and the six screens.
 
+use chrono::TimeDelta;
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
@@ -10,7 +11,7 @@ use crate::{
     domain::onboarding::WORKFLOW,
     tui::{
         model::{Model, View},
-        widget::text::{draw_lines, fit, span, width},
+        widget::text::{clock, draw_lines, fit, span, whole_span, width},
     },
 };
 
@@ -20,12 +21,21 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     // With each whether it is unusual, and stays on however narrow a screen.
     let mut facts: Vec<(Span<'static>, bool)> = Vec::new();
     let age = model.age().map(span).unwrap_or_default();
-    let live = match (model.stale(), model.frozen) {
-        (_, Some(_)) => Span::styled(format!("‖ frozen {age}"), look.warn()),
-        (None, None) => Span::styled(format!("● live {age}"), look.good()),
-        (Some(_), None) => Span::styled(format!("○ stale {age}").trim_end().to_owned(), look.bad()),
+    let live = match (model.stale(), model.frozen, model.setting.playback) {
+        (_, Some(at), _) => {
+            let ago = whole_span((model.now - at).max(TimeDelta::zero()));
+            let frozen = if area.width < 80 { "" } else { "frozen " };
+            Span::styled(format!("‖ {frozen}{}, {ago} ago", clock(at, model.now)), look.warn())
+        }
+        (None, None, Some(1.0)) => Span::styled("● playing", look.good()),
+        (None, None, Some(speed)) => Span::styled(format!("● playing {speed}×"), look.good()),
+        (None, None, None) => Span::styled(format!("● live {age}"), look.good()),
+        (Some(_), None, _) => Span::styled(format!("○ stale {age}").trim_end().to_owned(), look.bad()),
     };
     facts.push((live, true));
+    if model.setting.recording {
+        facts.push((Span::styled("recording", look.warn()), true));
+    }
     if let Some(board) = model.board() {
         let alive = board.workers.iter().filter(|worker| worker.alive).count();
         let style = if alive == 0 { look.bad() } else { look.base() };
@@ -48,9 +58,9 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
         (false, true) => "read-write",
         (false, false) => "",
     };
-    let clock = format!("{} UTC ", model.now.format("%H:%M:%S"));
+    let time = format!("{} UTC ", model.now.format("%H:%M:%S"));
     let gap_before_clock = if access.is_empty() { "" } else { "   " };
-    let right = format!("{access}{gap_before_clock}{clock}");
+    let right = format!("{access}{gap_before_clock}{time}");
     let wide = usize::from(area.width);
     let name = " redrive  ";
     let facts_width = |gap: usize, facts: &[(Span<'static>, bool)]| {
@@ -63,9 +73,9 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
         let Some(usual) = facts.iter().rposition(|(_, unusual)| !unusual) else { break };
         facts.remove(usual);
     }
-    let (clock, gap_before_clock) =
-        if facts_width(gap, &facts) > room { (" ".to_owned(), "") } else { (clock, gap_before_clock) };
-    let right = format!("{access}{gap_before_clock}{clock}");
+    let (time, gap_before_clock) =
+        if facts_width(gap, &facts) > room { (" ".to_owned(), "") } else { (time, gap_before_clock) };
+    let right = format!("{access}{gap_before_clock}{time}");
     let room = wide.saturating_sub(width(name) + width(&right) + 1);
     let title = fit(model.setting.title.as_str(), room.saturating_sub(facts_width(gap, &facts)));
     let mut line = Line::from(vec![Span::styled(name, look.accent()), Span::styled(title, look.title())]);
@@ -76,7 +86,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     let fill = wide.saturating_sub(line.width() + width(&right));
     line.spans.push(Span::raw(" ".repeat(fill)));
     line.spans.push(Span::styled(access, if model.read_only() { look.warn() } else { look.dim() }));
-    line.spans.push(Span::styled(format!("{gap_before_clock}{clock}"), look.dim()));
+    line.spans.push(Span::styled(format!("{gap_before_clock}{time}"), look.dim()));
     draw_lines(buffer, area, &[line]);
 }
 

@@ -77,7 +77,7 @@ fn title(model: &Model, advice: &[Advice]) -> Line<'static> {
             if let (Some(since), false) =
                 (verdict.since, matches!(verdict.kind, VerdictKind::Calm | VerdictKind::Unknown))
             {
-                text.push_str(&format!("{} ", running(model.now - since)));
+                text.push_str(&format!("{} ", running(model.moment() - since)));
             }
             vec![Span::styled(text, phrase::verdict(verdict.kind, look))]
         }
@@ -146,7 +146,7 @@ fn whole(model: &Model, columns: usize) -> Vec<Line<'static>> {
         origin.push(format!("from {}", callers.join(", ")));
     }
     if let (Some(began), false) = (verdict.began.or(verdict.since), verdict.kind == VerdictKind::Calm) {
-        origin.push(format!("began {}", clock(began, model.now)));
+        origin.push(format!("began {}", clock(began, model.moment())));
     }
     if !origin.is_empty() {
         lines.extend(wrap(&origin.join(" · "), columns).into_iter().map(|line| piece(line, look.dim())));

@@ -20,17 +20,23 @@ use super::{
     phrase,
 };
 use crate::{
-    engine::reader::CircuitRow,
-    metrics::signals::OperationSignal,
+    engine::reader::{CircuitRow, Counts},
+    metrics::signals::{self, OperationSignal},
     tui::{
-        model::Model,
+        model::{Charted, Model},
         widget::{
-            chart::{Chart, Point},
+            chart::{Chart, Point, Scale},
             table::{Cell, Column, Row, Table, Width},
-            text::{draw_lines, fit, flow, left, number, percent, piece, rate, right, span, width, wrap},
+            text::{
+                draw_lines, fit, flow, left, number, percent, piece, rate, right, span, whole_span, width,
+                wrap,
+            },
         },
     },
 };
+
+/// Workers report their circuits with every sign of life, more often than this.
+const REPORTED: TimeDelta = TimeDelta::seconds(30);
 
 /// Draws the screen.
 pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
@@ -54,7 +60,9 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     draw_chart(model, buffer, chart);
     draw_circuits(model, buffer, circuits);
     if operation_rows > 0 {
-        let inner = frame::draw_tight(model, buffer, table, &Line::from(" operations by caller "));
+        let age = age(model.metrics_stale()).unwrap_or_default();
+        let title = Line::from(format!(" operations by caller {age}"));
+        let inner = frame::draw_tight(model, buffer, table, &title);
         Table { columns: OPERATIONS, rows: operations, cursor: None, look: model.look }.draw(buffer, inner);
     }
 
@@ -64,28 +72,66 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     draw_onboardings(model, buffer, onboardings);
     draw_keys(model, buffer, failed_keys);
     draw_letters(model, buffer, letters);
+    // What is older than the header says goes grey.
+    if model.metrics_stale().is_some() {
+        for panel in [top, chart, table] {
+            buffer.set_style(panel, model.look.stale());
+        }
+    }
+    if circuits_stale(model).is_some() {
+        buffer.set_style(circuits, model.look.stale());
+    }
+}
+
+/// How old the newest report of a circuit is, when that is too old for what is shown as the present.
+fn circuits_stale(model: &Model) -> Option<TimeDelta> {
+    let newest = model.board()?.circuits.iter().map(|row| row.reported_at).max()?;
+    Some(model.database_now() - newest).filter(|age| *age > REPORTED)
 }
 
 fn draw_chart(model: &Model, buffer: &mut Buffer, area: Rect) {
-    let title = Line::from(vec![
-        Span::raw(" "),
-        Span::styled("⡪ first tries", model.look.first()),
-        Span::raw(" and "),
-        Span::styled("⣿ retries", model.look.retry()),
-        Span::raw(" per second "),
-    ]);
-    let inner = frame::draw(model, buffer, area, &title);
-    let Some(signals) = signals(model).filter(|signals| !signals.chart.is_empty()) else {
-        draw_lines(buffer, inner, &[piece("no rates yet", model.look.dim())]);
-        return;
+    let look = model.look;
+    let mut title = match model.charted {
+        Charted::Rates => vec![
+            Span::raw(" "),
+            Span::styled("⡪ first tries", look.first()),
+            Span::raw(" and "),
+            Span::styled("⣿ retries", look.retry()),
+            Span::raw(" per second "),
+        ],
+        Charted::Load => {
+            vec![Span::styled(" ⣿ load", look.retry()), Span::raw(", attempts per first try ")]
+        }
+        Charted::Helped => {
+            vec![Span::styled(" ⣿ helped", look.retry()), Span::raw(", share of all retries ")]
+        }
     };
-    let points: Vec<Point> = signals
-        .chart
-        .iter()
-        .map(|p| (p.at, p.first.map(|first| (first, p.retries.unwrap_or_default()))))
-        .collect();
-    let now = points.last().map_or(model.now, |(at, _)| *at);
-    Chart { points: &points, now, range: range(&points, now), look: model.look }.draw(buffer, inner);
+    title.extend(age(model.metrics_stale()).map(Span::raw));
+    let inner = frame::draw(model, buffer, area, &Line::from(title));
+    let (scale, of): (_, fn(&signals::Point) -> Option<(f64, f64)>) = match model.charted {
+        Charted::Rates => (Scale::PerSecond, |p| p.first.map(|first| (first, p.retries.unwrap_or_default()))),
+        Charted::Load => (Scale::Times, |p| p.amplification.map(|load| (0.0, load))),
+        Charted::Helped => (Scale::Share, |p| p.efficacy.map(|helped| (0.0, helped))),
+    };
+    let chart = signals(model).map_or(&[][..], |signals| &signals.chart);
+    let points: Vec<Point> = chart.iter().map(|p| (p.at, of(p))).collect();
+    if points.iter().all(|(_, value)| value.is_none()) {
+        let why = match model.charted {
+            Charted::Rates => "no rates yet",
+            Charted::Load => "nothing was tried yet, as far as the targets tell",
+            Charted::Helped => "n/a: nothing was retried yet, or no target tells how retries end",
+        };
+        let lines = wrap(why, usize::from(inner.width));
+        draw_lines(buffer, inner, &lines.into_iter().map(|line| piece(line, look.dim())).collect::<Vec<_>>());
+        return;
+    }
+    let now = points.last().map_or(model.moment(), |(at, _)| *at);
+    Chart { points: &points, now, range: range(&points, now), scale, look }.draw(buffer, inner);
+}
+
+/// What the title of a panel says whose data is older than the header's: `34 s old`.
+fn age(older: Option<TimeDelta>) -> Option<String> {
+    older.map(|age| format!("· {} old ", whole_span(age)))
 }
 
 /// The shortest of a few ranges that shows everything known, so that a storm of two minutes is not four columns wide.
@@ -96,7 +142,12 @@ fn range(points: &[Point], now: DateTime<Utc>) -> TimeDelta {
 }
 
 fn draw_circuits(model: &Model, buffer: &mut Buffer, area: Rect) {
-    let inner = frame::draw(model, buffer, area, &Line::from(" circuits "));
+    let inner = frame::draw(
+        model,
+        buffer,
+        area,
+        &Line::from(format!(" circuits {}", age(circuits_stale(model)).unwrap_or_default())),
+    );
     let Some(board) = model.board() else { return };
     let columns = usize::from(inner.width);
     let rows = &board.circuits;
@@ -254,11 +305,16 @@ fn draw_letters(model: &Model, buffer: &mut Buffer, area: Rect) {
     let inner = frame::draw(model, buffer, area, &Line::from(letters_title(model)));
     let Some(board) = model.board() else { return };
     let look = model.look;
+    let columns = usize::from(inner.width);
     if board.letter_groups.is_empty() {
-        draw_lines(buffer, inner, &[piece("none", look.good())]);
+        let mut lines = vec![piece("none", look.good())];
+        // Those that came in and are dealt with already.
+        if board.counts.letters_arrived.0 > 0 {
+            lines.push(piece(inflow(model, &board.counts, columns), look.dim()));
+        }
+        draw_lines(buffer, inner, &lines);
         return;
     }
-    let columns = usize::from(inner.width);
     let line = |group: &crate::engine::reader::LetterGroup| {
         let sign = match (group.new, group.replaying) {
             (_, n) if n > 0 => format!("  replaying {n}"),
@@ -272,6 +328,17 @@ fn draw_letters(model: &Model, buffer: &mut Buffer, area: Rect) {
             Span::styled(sign, look.warn()),
         ])
     };
-    let lines: Vec<_> = board.letter_groups.iter().map(line).collect();
+    let mut lines: Vec<_> = board.letter_groups.iter().map(line).collect();
+    lines.truncate(usize::from(inner.height).saturating_sub(1));
+    lines.push(piece(inflow(model, &board.counts, columns), look.dim()));
     draw_lines(buffer, inner, &lines);
+}
+
+/// `12 in 15 min · oldest 3 d`: how many came in, and since when the oldest open one waits.
+fn inflow(model: &Model, counts: &Counts, columns: usize) -> String {
+    let came = format!("{} in 15 min", counts.letters_arrived);
+    let Some(oldest) = counts.oldest_letter else { return came };
+    let oldest = format!("oldest {}", span(model.database_now() - oldest));
+    let short = format!("{}/15 min · {oldest}", counts.letters_arrived);
+    [format!("{came} · {oldest}"), short].into_iter().find(|both| width(both) <= columns).unwrap_or(came)
 }

@@ -1,4 +1,5 @@
-//! Two stacked rates over time, in braille: first tries below, retries on top. A hole in the data is a hole in the chart.
+//! Two stacked rates over time, in braille: first tries below, retries on top; or one ratio. A hole in the data is a hole
+//! in the chart.
 //!
 //! ```text
 //!  120 ┤            ⣀⣤⣶⣿⣿⣿⣷⣶⣤
@@ -11,7 +12,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use ratatui::{buffer::Buffer, layout::Rect};
 
-use super::text::{number, right, width};
+use super::text::{number, percent, right, width};
 use crate::tui::theme::Look;
 
 /// One point: when, first tries and retries per second; `None` is a hole.
@@ -19,6 +20,17 @@ pub type Point = (DateTime<Utc>, Option<(f64, f64)>);
 
 /// Bits of a braille cell by row from the top, left and right.
 const DOTS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
+
+/// What a chart's height stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Something per second, from 0 to a round number above the highest. A slot shows the highest point in it.
+    PerSecond,
+    /// Times something, from 1 to a round number above the highest. A slot shows the mean, which is never nothing.
+    Times,
+    /// A share of all, from 0 to all. A slot shows the mean, which is never nothing.
+    Share,
+}
 
 /// A chart of the last `range` before `now`.
 pub struct Chart<'a> {
@@ -28,6 +40,8 @@ pub struct Chart<'a> {
     pub now: DateTime<Utc>,
     /// From the left edge to the right one.
     pub range: TimeDelta,
+    /// What its height stands for.
+    pub scale: Scale,
     /// How it looks.
     pub look: Look,
 }
@@ -39,22 +53,16 @@ impl Chart<'_> {
             return;
         }
         let plot_rows = usize::from(area.height - 1);
-        let peak = self
-            .points
-            .iter()
-            .filter_map(|(_, p)| *p)
-            .map(|(f, r)| f + r)
-            .filter(|sum| sum.is_finite())
-            .fold(0.0, f64::max);
-        let top = nice(peak);
+        let (floor, top) = self.ends();
+        let label = |value| self.scale.label(value);
         let axis = width(&label(top)).max(3);
         let plot = Rect::new(area.x + axis as u16 + 2, area.y, area.width - axis as u16 - 2, area.height - 1);
         for row in 0..plot_rows {
             let text = match row {
                 0 => label(top),
-                r if r == plot_rows - 1 => "0".to_owned(),
+                r if r == plot_rows - 1 => label(floor),
                 // Only a row that stands exactly in the middle can be labelled with the half.
-                r if plot_rows >= 5 && r * 2 == plot_rows - 1 => label(top / 2.0),
+                r if plot_rows >= 5 && r * 2 == plot_rows - 1 => label((floor + top) / 2.0),
                 _ => String::new(),
             };
             let y = area.y + row as u16;
@@ -63,7 +71,18 @@ impl Chart<'_> {
         }
         self.draw_time(buffer, plot, area.bottom() - 1);
         for column in 0..usize::from(plot.width) {
-            self.draw_column(buffer, plot, column, top);
+            self.draw_column(buffer, plot, column, (floor, top));
+        }
+    }
+
+    /// The lowest and the highest value there is room for.
+    fn ends(&self) -> (f64, f64) {
+        let sums = self.points.iter().filter_map(|(_, p)| *p).map(|(f, r)| f + r);
+        let peak = sums.filter(|sum| sum.is_finite()).fold(0.0, f64::max);
+        match self.scale {
+            Scale::PerSecond => (0.0, nice(peak)),
+            Scale::Times => (1.0, nice(peak.max(2.0))),
+            Scale::Share => (0.0, 1.0),
         }
     }
 
@@ -75,14 +94,16 @@ impl Chart<'_> {
         }
     }
 
-    fn draw_column(&self, buffer: &mut Buffer, plot: Rect, column: usize, top: f64) {
+    fn draw_column(&self, buffer: &mut Buffer, plot: Rect, column: usize, (floor, top): (f64, f64)) {
         let rows = usize::from(plot.height);
         let dots = rows * 4;
         let halves = [0, 1].map(|half| {
             self.at(column * 2 + half, usize::from(plot.width) * 2).map(|(first, retries)| {
-                let height = |value: f64| ((value / top * dots as f64).round() as usize).min(dots);
+                let share = |value: f64| (value - floor) / (top - floor);
+                let height = |value: f64| ((share(value) * dots as f64).round() as usize).min(dots);
                 let first_dots = if first > 0.0 { height(first).max(1) } else { 0 };
-                let all = height(first + retries).max(first_dots + usize::from(retries > 0.0)).min(dots);
+                let some = retries > 0.0 || self.scale != Scale::PerSecond;
+                let all = height(first + retries).max(first_dots + usize::from(some)).min(dots);
                 (first_dots, all)
             })
         });
@@ -114,7 +135,7 @@ impl Chart<'_> {
         }
     }
 
-    /// The rates in one of `columns` slots: the highest point in it, else the one before while it still speaks for it.
+    /// What one of `columns` slots shows of the points in it, else the one before while it still speaks for it.
     fn at(&self, column: usize, columns: usize) -> Option<(f64, f64)> {
         let range = self.range.num_milliseconds() as f64;
         let begin = self.now - self.range;
@@ -128,7 +149,14 @@ impl Chart<'_> {
             let (at, value) = known.last()?;
             return (from - *at <= self.speaks_for()).then_some(*value)?;
         }
-        inside.iter().filter_map(|(_, value)| *value).max_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1)))
+        let known = inside.iter().filter_map(|(_, value)| *value);
+        match self.scale {
+            Scale::PerSecond => known.max_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1))),
+            Scale::Times | Scale::Share => {
+                let (sum, count) = known.fold((0.0, 0_u32), |(sum, n), (f, r)| (sum + f + r, n + 1));
+                (count > 0).then(|| (0.0, sum / f64::from(count)))
+            }
+        }
     }
 
     /// How long a point speaks for the time after it: two and a half usual distances.
@@ -152,6 +180,16 @@ fn nice(peak: f64) -> f64 {
         .unwrap_or(peak)
 }
 
-fn label(value: f64) -> String {
+impl Scale {
+    fn label(self, value: f64) -> String {
+        match self {
+            Self::Share => percent(value),
+            Self::PerSecond => plain(value),
+            Self::Times => format!("{}×", plain(value)),
+        }
+    }
+}
+
+fn plain(value: f64) -> String {
     if value < 10.0 && value.fract() > 0.05 { format!("{value:.1}") } else { number(value.round() as i64) }
 }

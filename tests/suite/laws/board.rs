@@ -178,6 +178,10 @@ async fn groups_and_counts_follow_the_letters(store: TestStore) {
     let board = store.board(Query::default()).await;
     assert_eq!(board.letter_groups.len(), 1, "a group without letters is gone");
     assert_eq!(board.counts.letters.0, 2);
+    assert_eq!(board.counts.letters_arrived.0, 3, "what came in came in, whatever became of it");
+    store.time.advance(Duration::from_secs(16 * 60));
+    let counts = store.board(Query::default()).await.counts;
+    assert_eq!((counts.letters_arrived.0, counts.letters.0), (0, 2), "of the last 15 minutes");
 }
 
 async fn circuits_show_the_worst_of_the_living(store: TestStore) {

@@ -202,6 +202,23 @@ fn a_gap_is_a_hole_in_the_chart_and_neither_zero_nor_bridged() {
 }
 
 #[test]
+fn the_chart_tells_load_and_what_helped_where_they_are_known_and_holes_where_not() {
+    let mut world = World::new(vec![Process::new("a", Style::Ours)]);
+    world.run(10, &[Traffic::CALM]);
+    let quiet = *world.collector.signals().chart.last().unwrap();
+    assert_eq!((quiet.amplification, quiet.efficacy), (Some(1.0), None), "nothing was retried");
+    world.passes(Duration::from_secs(20));
+    world.run(10, &[Traffic::STORM]);
+    let chart = world.collector.signals().chart;
+    let stormy = chart.last().unwrap();
+    assert!((stormy.amplification.unwrap() - 54.0 / 20.0).abs() < 1e-6, "{stormy:?}");
+    assert!((stormy.efficacy.unwrap() - 1.0 / 34.0).abs() < 1e-6, "{stormy:?}");
+    let holes = chart.iter().filter(|point| point.first.is_none());
+    assert!(holes.clone().count() > 8);
+    assert!(holes.clone().all(|point| (point.amplification, point.efficacy) == (None, None)));
+}
+
+#[test]
 fn the_chart_reaches_back_a_quarter_of_an_hour_and_no_further() {
     let mut world = World::new(vec![Process::new("a", Style::Ours)]);
     world.run(600, &[Traffic::CALM]);

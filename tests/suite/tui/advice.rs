@@ -89,7 +89,7 @@ fn a_silent_target_is_told_and_stays_in_the_header_on_narrow_screens() {
     let mut story = Story::with(world, NARROW, Access::ReadOnly);
     story.see("1 of 2 targets does not answer: the verdict sees only a part").see("targets 1/2");
     // A frozen picture needs more room in the header.
-    story.press("f").wait(200).see("‖ frozen 3 min").see("targets 1/2");
+    story.press("f").wait(200).see("‖ frozen 14:02:31, 3 min ago").see("targets 1/2");
     story.model.size = (60, 15);
     story.see("targets 1/2");
 }

@@ -167,7 +167,7 @@ fn the_help_can_be_scrolled_to_its_end_at_the_smallest_size() {
 #[test]
 fn read_only_hides_writes_from_hints_and_help() {
     assert!(keys::available(true).all(|binding| binding.kind == Kind::Looks));
-    assert!(keys::hints(Place::Onboardings, true).iter().all(|(_, label)| *label != "resume"));
+    assert!(keys::hints(Place::Onboardings, true, false).iter().all(|(_, label)| *label != "resume"));
     let mut story = Story::with(worlds::storm(), (120, 200), Access::ReadOnly);
     story.press("?").not_see("Resume onboardings").see("This dashboard is read-only.");
 }

@@ -39,6 +39,8 @@ impl Story {
             access,
             database: None,
             interval: Duration::from_secs(1),
+            playback: None,
+            recording: false,
         };
         let model = Model::new(setting, Look::default(), size, noon());
         let mut story = Self { model, world, effects: Vec::new() };
@@ -143,7 +145,7 @@ fn flat(screen: &str) -> String {
     bare.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn drawn(model: &Model) -> Terminal<TestBackend> {
+pub(super) fn drawn(model: &Model) -> Terminal<TestBackend> {
     let mut terminal =
         Terminal::new(TestBackend::new(model.size.0, model.size.1)).expect("a test's terminal");
     terminal.draw(|frame| view::draw(model, frame)).expect("a test's terminal");

@@ -6,7 +6,7 @@ use redrive::{
     clock,
     engine::{Access, reader::Query},
     poll::Snapshot,
-    tui::{self, Exit, Session, theme::Look},
+    tui::{self, Exit, Session, Source, theme::Look},
 };
 use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -51,7 +51,7 @@ fn dashboard() {
             }
         });
         let session = Session {
-            engine: engine::over(world, Access::ReadWrite),
+            source: Source::Live(engine::over(world, Access::ReadWrite)),
             snapshots,
             queries,
             nudge,
@@ -60,6 +60,7 @@ fn dashboard() {
             database: None,
             interval: Duration::from_secs(1),
             look: Look::of_environment(|name| std::env::var(name).ok()),
+            recording: None,
             cancel: CancellationToken::new(),
             tracker,
         };

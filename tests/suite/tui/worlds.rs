@@ -472,7 +472,13 @@ fn signals(kind: VerdictKind) -> Signals {
         let rising = ((second - 620).clamp(0, 120) as f64) / 120.0;
         let first = 18.0 + ((second as f64) / 40.0).sin() * 3.0;
         let retries = if storm { rising * 78.0 } else { 0.4 };
-        Point { at, first: (!hole).then_some(first), retries: (!hole).then_some(retries) }
+        Point {
+            at,
+            first: (!hole).then_some(first),
+            retries: (!hole).then_some(retries),
+            amplification: (!hole).then_some((first + retries) / first),
+            efficacy: (!hole && storm).then_some(0.9 - rising * 0.88),
+        }
     };
     Signals {
         verdict: Verdict {
@@ -639,6 +645,7 @@ pub(crate) fn storm() -> World {
         oldest_stuck_key: Some(before(111_600)),
         letters: Count(37),
         replaying: Count(0),
+        letters_arrived: Count(12),
         oldest_letter: Some(before(90_000)),
         actions: Count(3),
         ..Counts::default()

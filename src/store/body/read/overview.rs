@@ -46,6 +46,8 @@ pub(super) async fn counts(conn: &mut Conn, now: Time) -> Result<Counts, sqlx::E
     let stuck_keys = "SELECT count(*) AS n, min(due) AS oldest FROM (SELECT coalesce(lease_until, locked_at, created_at) AS due \
         FROM idempotency_keys WHERE status = 'STARTED' AND (lease_until IS NULL OR lease_until <= $2) LIMIT $1) AS capped";
     let stuck_keys = query(stuck_keys).bind(Query::COUNT_CAP).bind(now).fetch_one(&mut *conn).await?;
+    let arrived = "SELECT count(*) AS n FROM (SELECT 1 AS one FROM dead_letters WHERE created_at > $2 LIMIT $1) AS capped";
+    let arrived = query(arrived).bind(Query::COUNT_CAP).bind(now.minus(NEW)).fetch_one(&mut *conn).await?;
     let oldest = "SELECT created_at FROM dead_letters WHERE status = 'open' ORDER BY created_at, id LIMIT 1";
     let oldest = query(oldest).fetch_optional(&mut *conn).await?;
     Ok(Counts {
@@ -74,6 +76,7 @@ pub(super) async fn counts(conn: &mut Conn, now: Time) -> Result<Counts, sqlx::E
         replaying: capped(count(conn, capped!("dead_letters WHERE status = 'replaying'")).await?),
         quarantined: capped(count(conn, capped!("dead_letters WHERE status = 'quarantined'")).await?),
         discarded: capped(count(conn, capped!("dead_letters WHERE status = 'discarded'")).await?),
+        letters_arrived: Count(arrived.int("n")?),
         oldest_letter: oldest.map(|row| row.time("created_at")).transpose()?.map(|t| t.0),
         actions: capped(count(conn, capped!("operator_actions")).await?),
     })

@@ -1,0 +1,192 @@
+//! The pictures of the last half hour, thinned out, for stepping back: every one of the last minute, one every five
+//! seconds before that.
+//!
+//! Bounded twice: by their number and by their size, whatever lists were looked at; the oldest go first. The chart of
+//! one picture is the chart of the next but for its newest points, so the points are kept once for all of them. Pure;
+//! it knows neither keys nor screen.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    engine::reader::Board,
+    metrics::signals::{Point, Signals},
+    poll::Snapshot,
+};
+
+/// How far back one can step.
+pub const REACH: TimeDelta = TimeDelta::minutes(30);
+/// Pictures younger than this are all kept.
+const CLOSE: TimeDelta = TimeDelta::minutes(1);
+/// Older ones are at least this far apart.
+const APART: TimeDelta = TimeDelta::seconds(5);
+/// The most pictures: a minute at ten a second, and the rest at one in five seconds.
+const MOST: usize = 1_000;
+/// The most bytes, reckoned as JSON, which is about what they take in memory.
+const MOST_BYTES: usize = 48 << 20;
+/// The most points of all their charts together: more than the longest chart and [`REACH`] at two points a second.
+const MOST_POINTS: usize = 6_000;
+
+/// A picture without its chart.
+#[derive(Debug, Clone)]
+struct Kept {
+    picture: Arc<Snapshot>,
+    /// The first and the last point of its chart.
+    chart: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    bytes: usize,
+}
+
+/// The pictures, oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct Past {
+    kept: VecDeque<Kept>,
+    /// How many of them, from the oldest on, were thinned out already.
+    thinned: usize,
+    points: VecDeque<Point>,
+    bytes: usize,
+    /// What the metrics said last, with their chart and without: two pictures in a row often share it.
+    last: Option<(Arc<Signals>, Arc<Signals>)>,
+}
+
+impl Past {
+    /// Keeps the newest picture and lets go of what is too old, too close together or too much.
+    pub fn push(&mut self, picture: &Snapshot) {
+        if self.kept.back().is_some_and(|last| last.picture.number >= picture.number) {
+            self.pop_back();
+        }
+        let signals = picture.signals.as_ref().map(|signals| self.without_chart(signals));
+        let chart = picture.signals.as_ref().and_then(|signals| ends(&signals.chart));
+        let light = Snapshot { signals, ..picture.clone() };
+        let bytes = weight(&light);
+        self.bytes += bytes;
+        self.kept.push_back(Kept { picture: Arc::new(light), chart, bytes });
+        self.thin_out(picture.at);
+        while self.kept.len() > 1
+            && (self.kept.len() > MOST
+                || self.bytes > MOST_BYTES
+                || self.oldest_is_before(picture.at - REACH))
+        {
+            self.pop_front();
+        }
+    }
+
+    /// The picture before number `number`.
+    pub fn before(&self, number: u64) -> Option<Arc<Snapshot>> {
+        let at = self.kept.partition_point(|kept| kept.picture.number < number);
+        self.whole(at.checked_sub(1)?)
+    }
+
+    /// The picture after number `number`.
+    pub fn after(&self, number: u64) -> Option<Arc<Snapshot>> {
+        self.whole(self.kept.partition_point(|kept| kept.picture.number <= number))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// How much they take, about, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.points.len() * size_of::<Point>()
+    }
+
+    /// The picture at `index` with its chart.
+    fn whole(&self, index: usize) -> Option<Arc<Snapshot>> {
+        let kept = self.kept.get(index)?;
+        let (Some(signals), Some((first, last))) = (&kept.picture.signals, kept.chart) else {
+            return Some(Arc::clone(&kept.picture));
+        };
+        let begin = self.points.partition_point(|point| point.at < first);
+        let end = self.points.partition_point(|point| point.at <= last);
+        let chart = self.points.range(begin..end.max(begin)).copied().collect();
+        let signals = Signals { chart, ..Signals::clone(signals) };
+        Some(Arc::new(Snapshot { signals: Some(Arc::new(signals)), ..Snapshot::clone(&kept.picture) }))
+    }
+
+    /// `signals` without its chart, whose points go to the others.
+    fn without_chart(&mut self, signals: &Arc<Signals>) -> Arc<Signals> {
+        if let Some((seen, light)) = &self.last
+            && Arc::ptr_eq(seen, signals)
+        {
+            return Arc::clone(light);
+        }
+        // What the newest chart says of its time is the last word: history may have come late.
+        if let Some((first, _)) = ends(&signals.chart) {
+            let known = self.points.partition_point(|point| point.at < first);
+            self.points.truncate(known);
+            self.points.extend(&signals.chart);
+            let over = self.points.len().saturating_sub(MOST_POINTS);
+            self.points.drain(..over);
+        }
+        let light = Arc::new(Signals {
+            verdict: signals.verdict.clone(),
+            operations: signals.operations.clone(),
+            circuits: signals.circuits.clone(),
+            keys: signals.keys.clone(),
+            chart: Vec::new(),
+            targets: signals.targets.clone(),
+        });
+        self.last = Some((Arc::clone(signals), Arc::clone(&light)));
+        light
+    }
+
+    fn oldest_is_before(&self, time: DateTime<Utc>) -> bool {
+        self.kept.front().is_some_and(|oldest| oldest.picture.at < time)
+    }
+
+    /// Lets go of pictures that left the last minute and are too close to the one before.
+    fn thin_out(&mut self, now: DateTime<Utc>) {
+        while let Some(kept) = self.kept.get(self.thinned).filter(|kept| kept.picture.at < now - CLOSE) {
+            let before = self.thinned.checked_sub(1).and_then(|index| self.kept.get(index));
+            if before.is_none_or(|before| kept.picture.at - before.picture.at >= APART) {
+                self.thinned += 1;
+            } else if let Some(gone) = self.kept.remove(self.thinned) {
+                self.bytes -= gone.bytes;
+            }
+        }
+    }
+
+    fn pop_front(&mut self) {
+        if let Some(gone) = self.kept.pop_front() {
+            self.bytes -= gone.bytes;
+            self.thinned = self.thinned.saturating_sub(1);
+        }
+    }
+
+    fn pop_back(&mut self) {
+        if let Some(gone) = self.kept.pop_back() {
+            self.bytes -= gone.bytes;
+            self.thinned = self.thinned.min(self.kept.len());
+        }
+    }
+}
+
+fn ends(chart: &[Point]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    Some((chart.first()?.at, chart.last()?.at))
+}
+
+/// How much a picture takes, about.
+fn weight(picture: &Snapshot) -> usize {
+    struct Counted(usize);
+    impl std::io::Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counted = Counted(size_of::<Snapshot>() + size_of::<Board>() + size_of::<Signals>());
+    // Counting bytes cannot fail; a value that JSON cannot hold would end the count, no more.
+    let _ = serde_json::to_writer(&mut counted, &picture.board.as_deref());
+    let _ = serde_json::to_writer(&mut counted, &picture.signals.as_deref());
+    counted.0
+}
