@@ -23,7 +23,7 @@ use redrive::{
     metrics::{
         collector::Collector,
         exposition::parse,
-        scrape::{self, Scraped, Target},
+        scrape::{self, ScrapeResult, Scraped, Target},
         verdict::Rules,
     },
 };
@@ -202,6 +202,57 @@ fn one_target(file: &Path) {
     println!("  peak {megabytes:.0} MB, at most {MOST_MEMORY} MB: {}", word(megabytes <= MOST_MEMORY));
 }
 
+/// What one process exports of 200 operations at its `round`-th scrape, a tenth of them in trouble.
+fn operations(round: u32) -> String {
+    let mut text = String::new();
+    for n in 0..200 {
+        let retries = if n % 10 == 0 { 3 } else { 0 };
+        for (kind, outcome, each) in
+            [("first", "success", 4), ("first", "transient", retries), ("retry", "transient", retries)]
+        {
+            let labels = format!("operation=\"op.{n}\",kind=\"{kind}\",outcome=\"{outcome}\"");
+            writeln!(text, "redrive_attempts_total{{{labels}}} {}", each * round).unwrap();
+        }
+    }
+    text
+}
+
+/// A round of four processes with 200 operations each, after a quarter of an hour of scrapes each second.
+fn verdict() {
+    let (interval, processes) = (Duration::from_secs(1), ["a", "b", "c", "d"]);
+    let result = |name: &str, text: &str| ScrapeResult {
+        name: name.to_owned(),
+        url: format!("http://{name}/metrics"),
+        address: format!("{name}:80"),
+        took: Duration::ZERO,
+        outcome: Ok(Scraped::Exposition(parse(text).unwrap())),
+    };
+    let round = |n: u32| -> Vec<ScrapeResult> {
+        let text = operations(n);
+        processes.iter().map(|name| result(name, &text)).collect()
+    };
+    let began = clock::instant();
+    let mut collector = Collector::new(Rules::default(), interval, began, clock::now());
+    let mut n = 0;
+    for _ in 0..900 {
+        n += 1;
+        collector.observe(began + interval * n, clock::now(), round(n));
+    }
+    let mut ready: Vec<_> = (1..=7).map(|more| (n + more, round(n + more))).rev().collect();
+    let judging = least(7, || {
+        let (n, said) = ready.pop().unwrap();
+        collector.observe(began + interval * n, clock::now(), said);
+        black_box(collector.signals());
+    });
+    let reading = least(7, || _ = black_box(round(n)));
+    println!("a verdict over 200 operations of {} processes, 15 min of history", processes.len());
+    println!(
+        "  counting, judging and telling {:.1} ms, {:.2} × of reading the same expositions",
+        judging.as_secs_f64() * 1e3,
+        judging.as_secs_f64() / reading.as_secs_f64()
+    );
+}
+
 fn main() {
     let arguments: Vec<String> = env::args().collect();
     if let Some(place) = arguments.iter().position(|argument| argument == "--child") {
@@ -214,5 +265,5 @@ fn main() {
     parsing(&file, &text);
     drop(text);
     one_target(&file);
-    // The verdict over many operations is measured below this line.
+    verdict();
 }

@@ -41,7 +41,8 @@
 //!
 //! ## Where to begin
 //! For keys of your own: [`engine::idempotency`], and [`domain::key`] for what may follow what. For a workflow of your
-//! own: `examples/order_saga.rs` and [`engine::workflow`]. For the whole:
+//! own: `examples/order_saga.rs` and [`engine::workflow`]. For a source of metrics nobody reads yet: a file in
+//! `src/metrics/source/presets`. For the whole:
 //! [`engine::command`], [`engine::store`], [`engine::policies`], [`domain::onboarding`], `tui::keys`, `tui::update`: with these the rest
 //! is detail. What the engine promises is said once, in the README; how it is broken on purpose, in [`engine::injection`]
 //! and `tests/suite/crash`.

@@ -16,6 +16,7 @@ use super::{
         self, Circuit, Level, Meaning, Owner, PROCESS_START, Presets, Role, Seen,
         circuit::{Told, Word},
     },
+    starts::Starts,
 };
 
 /// How many operations of one process are told apart: a label with an id in it must not eat the memory.
@@ -177,7 +178,8 @@ enum Counted {
 fn told(preset: &source::Reading, samples: &[Sample]) -> ToldAtOnce {
     let mut all = ToldAtOnce::default();
     let mut circuits: BTreeMap<String, (&Circuit, Option<Told>)> = BTreeMap::new();
-    let start = samples.iter().find(|sample| sample.name == PROCESS_START).map(|sample| sample.value);
+    let process = samples.iter().find(|sample| sample.name == PROCESS_START).map(|sample| sample.value);
+    let starts = Starts::of(samples);
     for sample in samples {
         let mut counted = Vec::new();
         for (operation, meaning) in preset.read(sample) {
@@ -206,7 +208,7 @@ fn told(preset: &source::Reading, samples: &[Sample]) -> ToldAtOnce {
         }
         if !counted.is_empty() {
             let key = SeriesKey { name: sample.name.clone(), labels: sample.labels.clone() };
-            all.readings.push(Reading { key, value: sample.value, start });
+            all.readings.push(Reading { key, value: sample.value, start: starts.get(sample).or(process) });
             all.meanings.push(counted);
         }
     }

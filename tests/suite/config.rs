@@ -303,7 +303,7 @@ fn targets_and_servers_that_cannot_be_meant_are_named_with_their_line() {
         ),
         ("[[target]]\nurl = \"http://a\"\nca_file = \"none.pem\"\n", "line 3: cannot read the CA file"),
         ("[[target]]\nurl = \"http://a\"\ntoken = \"x\"\n", "line 3: unknown field `token`"),
-        ("[prometheus]\ntenant = \"a\"\n", "line 2: a Prometheus server needs a url"),
+        ("[prometheus]\ntenant = \"a\"\n", "line 1: a Prometheus server needs a url"),
         (
             "[prometheus]\nurl = \"http://a\"\ntoken_env = \"NO_SUCH_VARIABLE\"\n",
             "line 3: token_env: the environment has no",

@@ -176,6 +176,18 @@ fn a_failure_rate_below_nothing_is_not_known() {
     assert_eq!(signals[1].circuits[0].state.as_str(), "open");
 }
 
+#[test]
+fn a_counter_that_says_it_began_anew_is_restarted_even_if_it_did_not_fall() {
+    let text = |count: u32, created: u32| {
+        read(&format!(
+            "# TYPE celery_task_sent counter\ncelery_task_sent_total{{name=\"a\"}} {count}\n\
+             celery_task_sent_created{{name=\"a\"}} {created}\n# EOF\n"
+        ))
+    };
+    let row = only(&[text(30, 1_767_225_600), text(45, 1_767_225_900)]);
+    assert_eq!(row.first_rate, Some(3.0), "45 since the restart, not 15 since the scrape before");
+}
+
 fn circuit_of(text: &str) -> String {
     let signals = watched(&[read(text)]).pop().expect("a scrape");
     signals.circuits.first().map_or_else(|| "silent".to_owned(), |circuit| circuit.state.as_str().to_owned())
