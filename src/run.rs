@@ -269,7 +269,7 @@ pub fn demo(settings: &Settings, plan: &demo::Plan, look: &Look) -> anyhow::Resu
         let (tracker, cancel) = (running.tracker(), running.cancel());
         let recording = recorder.map(|recorder| record(recorder, feed, tracker, cancel));
         let named = (DEMO, Some(running.database_url()));
-        let session = session(settings, look, engine, feed, named, recording, tracker, cancel);
+        let session = session(settings, look, engine, feed, named, recording, (tracker, cancel));
         let shown = tui::run(session).await;
         let worth = running.stop().await;
         let exit = shown?;
@@ -319,7 +319,7 @@ pub fn top(settings: &Settings, look: &Look) -> anyhow::Result<ExitCode> {
         // A URL with a password is not handed on to a clipboard.
         let database = settings.database_url.clone().filter(|url| mask::secrets(url) == *url);
         let named = (title.as_str(), database);
-        let session = session(settings, look, opened.engine, &feed, named, recording, &tracker, &cancel);
+        let session = session(settings, look, opened.engine, &feed, named, recording, (&tracker, &cancel));
         let shown = tui::run(session).await;
         cancel.cancel();
         tracker.close();
@@ -438,8 +438,7 @@ fn session(
     feed: &Feed,
     (title, database): (&str, Option<String>),
     recording: Option<oneshot::Receiver<String>>,
-    tracker: &TaskTracker,
-    cancel: &CancellationToken,
+    (tracker, cancel): (&TaskTracker, &CancellationToken),
 ) -> tui::Session {
     tui::Session {
         source: tui::Source::Live(engine),

@@ -108,7 +108,7 @@ fn draw_chart(model: &Model, buffer: &mut Buffer, area: Rect) {
     };
     title.extend(age(model.metrics_stale()).map(Span::raw));
     let inner = frame::draw(model, buffer, area, &Line::from(title));
-    let (scale, of): (_, fn(&signals::Point) -> Option<(f64, f64)>) = match model.charted {
+    let (scale, of): (_, Drawn) = match model.charted {
         Charted::Rates => (Scale::PerSecond, |p| p.first.map(|first| (first, p.retries.unwrap_or_default()))),
         Charted::Load => (Scale::Times, |p| p.amplification.map(|load| (0.0, load))),
         Charted::Helped => (Scale::Share, |p| p.efficacy.map(|helped| (0.0, helped))),
@@ -128,6 +128,9 @@ fn draw_chart(model: &Model, buffer: &mut Buffer, area: Rect) {
     let now = points.last().map_or(model.moment(), |(at, _)| *at);
     Chart { points: &points, now, range: range(&points, now), scale, look }.draw(buffer, inner);
 }
+
+/// What of a point is drawn: below and on top of it.
+type Drawn = fn(&signals::Point) -> Option<(f64, f64)>;
 
 /// What the title of a panel says whose data is older than the header's: `34 s old`.
 fn age(older: Option<TimeDelta>) -> Option<String> {
