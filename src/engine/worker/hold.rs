@@ -36,27 +36,18 @@ impl Worker {
         }
     }
 
-    /// Renews the lease for ever; answers only when it is lost. What fails past its end is asked once more: a process that
-    /// stood still meanwhile finds its question timed out, and only an answer tells whether somebody took over.
+    /// Renews the lease for ever; answers only when it is lost.
     async fn keep(&self, lease: &Lease) -> LetGo {
         let mut renewed = clock::instant();
-        let is_over = |renewed| clock::instant().saturating_duration_since(renewed) >= self.config.lease;
         loop {
             clock::sleep(self.config.lease / RENEWALS_PER_LEASE).await;
-            loop {
-                let last = is_over(renewed);
-                match self.store.renew(std::slice::from_ref(lease), self.config.lease).await {
-                    Ok(lost) if lost.is_empty() => renewed = clock::instant(),
-                    Ok(_) => return LetGo::Fenced,
-                    Err(error) if last => return LetGo::Store(error),
-                    Err(error) => {
-                        tracing::warn!(%error, "lease not renewed yet");
-                        if is_over(renewed) {
-                            continue;
-                        }
-                    }
+            match self.store.renew(std::slice::from_ref(lease), self.config.lease).await {
+                Ok(lost) if lost.is_empty() => renewed = clock::instant(),
+                Ok(_) => return LetGo::Fenced,
+                Err(error) if clock::instant().saturating_duration_since(renewed) >= self.config.lease => {
+                    return LetGo::Store(error);
                 }
-                break;
+                Err(error) => tracing::warn!(%error, "lease not renewed yet"),
             }
         }
     }
