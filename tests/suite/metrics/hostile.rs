@@ -140,7 +140,8 @@ async fn hostile_targets_are_a_reason_each_and_nobody_else_is_troubled() {
         assert!(reasons[*name].contains(word), "{name}: {}", reasons[*name]);
     }
     for name in &good {
-        assert!(answers[name] >= 4, "{name} answered {} times while others hung", answers[name]);
+        // Had it waited for the slow ones, it would have answered once; how much oftener it did depends on the machine.
+        assert!(answers[name] >= 2, "{name} answered {} times while others hung", answers[name]);
     }
     assert_eq!(answers.len(), good.len());
     let signals = collector.signals();
