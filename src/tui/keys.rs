@@ -228,9 +228,9 @@ pub fn available(read_only: bool) -> impl Iterator<Item = &'static Binding> {
 
 /// The key and label pairs of the hint line at `place`, most useful first: those for stepping back while `frozen`.
 pub fn hints(place: Place, read_only: bool, frozen: bool) -> Vec<(String, &'static str)> {
-    let steps = |action| frozen && matches!(action, Action::StepBack | Action::StepForth);
-    let rank = |binding: &Binding| if steps(binding.action) { 0 } else { binding.hint };
-    let wanted = |b: &&Binding| (b.hint > 0 || steps(b.action)) && b.works_at(place);
+    let first = |action| frozen && matches!(action, Action::Freeze | Action::StepBack | Action::StepForth);
+    let rank = |binding: &Binding| if first(binding.action) { 0 } else { binding.hint };
+    let wanted = |b: &&Binding| (b.hint > 0 || first(b.action)) && b.works_at(place);
     let mut found: Vec<_> = available(read_only).filter(wanted).collect();
     found.sort_by_key(|binding| rank(binding));
     let label = |b: &Binding| if frozen && b.action == Action::Freeze { "go on" } else { b.label };

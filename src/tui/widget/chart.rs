@@ -55,14 +55,15 @@ impl Chart<'_> {
         let plot_rows = usize::from(area.height - 1);
         let (floor, top) = self.ends();
         let label = |value| self.scale.label(value);
-        let axis = width(&label(top)).max(3);
+        let half = (floor + top) / 2.0;
+        let axis = [floor, half, top].map(|value| width(&label(value))).into_iter().fold(3, usize::max);
         let plot = Rect::new(area.x + axis as u16 + 2, area.y, area.width - axis as u16 - 2, area.height - 1);
         for row in 0..plot_rows {
             let text = match row {
                 0 => label(top),
                 r if r == plot_rows - 1 => label(floor),
                 // Only a row that stands exactly in the middle can be labelled with the half.
-                r if plot_rows >= 5 && r * 2 == plot_rows - 1 => label((floor + top) / 2.0),
+                r if plot_rows >= 5 && r * 2 == plot_rows - 1 => label(half),
                 _ => String::new(),
             };
             let y = area.y + row as u16;

@@ -50,6 +50,13 @@ fn pulse() {
 }
 
 #[test]
+fn charts() {
+    check("pulse-load", worlds::storm(), "1 a");
+    check("pulse-helped", worlds::storm(), "1 a a");
+    check("pulse-frozen", worlds::calm(), "1 f Left");
+}
+
+#[test]
 fn onboardings() {
     check_all("onboardings", "2");
 }
