@@ -147,10 +147,10 @@ fn target(result: &ScrapeResult, presets: &Presets) -> Finding {
             format!("it answers, but knows no metric that is read here ({took} ms)"),
         ),
         Ok(Scraped::Instances(instances)) => {
-            let read = instances.all.iter().map(|instance| {
+            let read = instances.named().into_iter().map(|(instance, name)| {
                 let samples = instance.scrapes.last().map_or(&[][..], |(_, samples)| samples);
                 let preset = presets.of(samples).map_or("no preset", |reading| reading.name());
-                format!("{}{} by {preset}", instance.job, instance.instance)
+                format!("{name} by {preset}")
             });
             let read: Vec<_> = read.take(10).collect();
             let more = instances.all.len().saturating_sub(read.len());
@@ -158,14 +158,14 @@ fn target(result: &ScrapeResult, presets: &Presets) -> Finding {
             Finding::new(Found::Ok, &what, format!("reads {}{more} ({took} ms)", read.join(", ")))
         }
         Ok(Scraped::Exposition(exposition)) => {
-            let mut says = match presets.of(&exposition.samples) {
+            let preset = presets.of(&exposition.samples);
+            let mut says = match preset {
                 Some(preset) => format!("read by {}", preset.name()),
                 None if metrics::tell_of_keys(&exposition.samples) => "tells of keys only".to_owned(),
                 None => {
                     "no preset knows its metrics: describe them in a [[preset]] of the config file".to_owned()
                 }
             };
-            let known = presets.of(&exposition.samples).is_some();
             says.push_str(&format!(", {} samples in {took} ms", exposition.samples.len()));
             if let Some(first) = exposition.warnings.first() {
                 says.push_str(&format!(
@@ -173,7 +173,7 @@ fn target(result: &ScrapeResult, presets: &Presets) -> Finding {
                     exposition.unreadable, first.line, first.reason
                 ));
             }
-            let found = if known && exposition.unreadable == 0 { Found::Ok } else { Found::Warning };
+            let found = if preset.is_some() && exposition.unreadable == 0 { Found::Ok } else { Found::Warning };
             Finding::new(found, &what, says)
         }
     }

@@ -87,7 +87,7 @@ impl Incident for Poison {
 
     fn figures(&self, _: &Stage) -> Vec<Figure> {
         let came_to = self.came_to.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempts = came_to.letters.first().map_or(0, |letter| letter.history.len());
+        let attempts = came_to.letters.first().map_or(0, attempts);
         vec![
             Figure::new(
                 "dead letters",
@@ -105,9 +105,8 @@ impl Incident for Poison {
         let came_to = self.came_to.lock().unwrap_or_else(PoisonError::into_inner);
         let letter = came_to.letters.first();
         let (attempts, allowed) = letter.map_or((0, 0), |page| {
-            let state = page.row.state.as_str();
-            let at = page.history.iter().filter(|attempt| attempt.state.as_str() == state).count();
-            (at, state.parse().map_or(0, |state| pipeline::policy(state).attempts))
+            let allowed = page.row.state.as_str().parse().map_or(0, |state| pipeline::policy(state).attempts);
+            (attempts(page), allowed)
         });
         let exhausted = letter.is_some_and(|page| page.row.reason == LetterReason::Exhausted);
         let storm = seen.verdicts.iter().any(|said| matches!(said.verdict, Storm | Stuck));
@@ -127,4 +126,9 @@ impl Incident for Poison {
             Expectation::new("one bad item is no storm", !storm, words(seen)),
         ]
     }
+}
+
+/// How often the state was tried that the letter is about; its history holds those before it too.
+fn attempts(letter: &LetterPage) -> usize {
+    letter.history.iter().filter(|attempt| attempt.state.as_str() == letter.row.state.as_str()).count()
 }
