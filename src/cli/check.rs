@@ -173,7 +173,8 @@ fn target(result: &ScrapeResult, presets: &Presets) -> Finding {
                     exposition.unreadable, first.line, first.reason
                 ));
             }
-            let found = if preset.is_some() && exposition.unreadable == 0 { Found::Ok } else { Found::Warning };
+            let found =
+                if preset.is_some() && exposition.unreadable == 0 { Found::Ok } else { Found::Warning };
             Finding::new(found, &what, says)
         }
     }

@@ -189,6 +189,44 @@ impl fmt::Display for Unclaimed {
     }
 }
 
+/// A few items that are tried again and again while the rest flow: bad items, not a storm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Poison {
+    /// Most attempts first, at most three.
+    pub items: Vec<PoisonItem>,
+    /// How many others are done, of those of the last hour.
+    pub done: Count,
+}
+
+/// An onboarding or a caller's key that is tried again and again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoisonItem {
+    /// Its id or key.
+    pub id: SafeText,
+    /// Whether it is an onboarding.
+    pub onboarding: bool,
+    /// The onboarding's state, or the operation the key protects; `None` for keys of others.
+    pub at: Option<SafeText>,
+    /// How often that was tried.
+    pub attempts: i32,
+}
+
+impl fmt::Display for Poison {
+    /// `onboarding 7c1f was tried 4 times at PLANNING while 40 others completed: a bad item, no storm`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, PoisonItem { id, onboarding, at, attempts }) in self.items.iter().enumerate() {
+            let (and, kind) =
+                (if n == 0 { "" } else { ", " }, if *onboarding { "onboarding" } else { "key" });
+            write!(f, "{and}{kind} {id} was tried {attempts} times")?;
+            if let Some(at) = at {
+                write!(f, " at {at}")?;
+            }
+        }
+        let what = if self.items.len() == 1 { "a bad item" } else { "bad items" };
+        write!(f, " while {} others completed: {what}, no storm", self.done)
+    }
+}
+
 /// An operator's decision about an operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -649,6 +687,9 @@ pub struct Board {
     pub workers: Vec<WorkerRow>,
     /// What is due and none of them can run, by definition.
     pub unclaimed: Vec<Unclaimed>,
+    /// The bad items that are tried again and again.
+    #[serde(default)]
+    pub poison: Option<Poison>,
     /// Every circuit: those that do not simply let calls pass first, then by name.
     pub circuits: Vec<CircuitRow>,
     /// Everything that is held back, by name.

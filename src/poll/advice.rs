@@ -31,6 +31,8 @@ words!(
         NoWorker = "no_worker",
         /// Nobody who works can run it.
         Unclaimed = "unclaimed",
+        /// A bad item is tried again and again.
+        Poison = "poison",
         /// A metrics target does not answer.
         Targets = "targets",
         /// A roll-back stands.
@@ -79,6 +81,7 @@ pub fn advice(board: &Board, signals: Option<&Signals>, now: DateTime<Utc>) -> V
     all.extend(
         board.unclaimed.iter().take(TOLD).map(|unclaimed| say(Matter::Unclaimed, &unclaimed.to_string())),
     );
+    all.extend(board.poison.as_ref().map(|poison| say(Matter::Poison, &poison.to_string())));
     all.extend(signals.and_then(targets));
     all.extend(roll_backs(board));
     let quiet = signals.is_none_or(|s| matches!(s.verdict.kind, VerdictKind::Calm | VerdictKind::Unknown));

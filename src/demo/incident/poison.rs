@@ -124,6 +124,13 @@ impl Incident for Poison {
             ),
             Expectation::new("no circuit opens for one item", opened.is_empty(), listed(&opened)),
             Expectation::new("one bad item is no storm", !storm, words(seen)),
+            Expectation::new(
+                "the item is named",
+                letter.is_some_and(|page| {
+                    seen.poison.as_ref().is_some_and(|said| said.contains(page.row.onboarding.as_str()))
+                }),
+                seen.poison.clone().unwrap_or_else(|| "nothing is said of it".to_owned()),
+            ),
         ]
     }
 }

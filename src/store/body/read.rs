@@ -12,6 +12,7 @@ mod key;
 mod lists;
 mod overview;
 mod page;
+mod poison;
 mod rows;
 mod unclaimed;
 
@@ -56,6 +57,7 @@ pub(super) async fn board(conn: &mut Conn, now: Time, query: &Query) -> Result<B
     let pauses = circuits::pauses(conn, now).await?;
     Ok(Board {
         at: now.0,
+        poison: poison::find(conn, now).await?,
         unclaimed: unclaimed::all(conn, now, &workers).await?,
         workers,
         circuits: circuits::all(conn, now).await?,

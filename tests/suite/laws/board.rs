@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use redrive::{
-    domain::{fault::Fault, id::WorkerId, onboarding::Status},
+    domain::{
+        fault::Fault,
+        id::{OnboardingId, WorkerId},
+        onboarding::Status,
+    },
     engine::{
         filter::Filter,
         reader::{Board, Cursor, Detail, List, Page, Query, Rows},
@@ -23,6 +27,7 @@ laws!(
     circuits_show_the_worst_of_the_living,
     a_key_says_why_it_will_not_be_retried,
     keys_in_trouble_come_first_on_every_page,
+    a_bad_item_is_named_while_the_rest_flow,
     a_missing_page_is_said_to_be_missing,
 );
 
@@ -84,6 +89,53 @@ async fn rows_of_others_show_whatever_they_hold(store: TestStore) {
     for id in ["a\u{1b}[2J", "b"] {
         assert_eq!(store.page(&id.into()).await.row.id.as_str(), id);
     }
+}
+
+async fn a_bad_item_is_named_while_the_rest_flow(store: TestStore) {
+    let told = async || store.board(Query::default()).await.poison.map(|poison| poison.to_string());
+    let bad = store.trigger("bad").await;
+    let (store, bad) = (&store, &bad);
+    let tried = async |times: u32, phase: &str| {
+        let update = "UPDATE onboarding_history SET current_state = 'VALIDATING'";
+        store.sql(&format!("{update}, attempt = {times}, phase = '{phase}' WHERE id = '{bad}'")).await;
+    };
+    tried(3, "waiting").await;
+    assert_eq!(told().await, None, "nothing else is done: it may be the world that is bad");
+    for n in 0..10 {
+        let id = store.trigger(&format!("good-{n}")).await;
+        store
+            .sql(&format!(
+                "UPDATE onboarding_history SET phase = 'completed', status = 'completed' WHERE id = '{id}'"
+            ))
+            .await;
+    }
+    let one = format!("onboarding {bad} was tried 3 times at VALIDATING");
+    assert_eq!(told().await, Some(format!("{one} while 10 others completed: a bad item, no storm")));
+    tried(2, "waiting").await;
+    assert_eq!(told().await, None, "a second try is nothing special");
+    tried(3, "failed").await;
+    assert_eq!(told().await, None, "nobody tries it any more");
+    tried(3, "running").await;
+    store.sql(&key_tried("tap", "STARTED", "started", 7)).await;
+    assert_eq!(
+        told().await,
+        Some(format!(
+            "key tap was tried 7 times at payments.charge, {one} while 10 others completed: bad items, no storm"
+        ))
+    );
+    for n in 0..3 {
+        store.sql(&key_tried(&format!("other-{n}"), "FAILED", "freed", 2)).await;
+    }
+    assert_eq!(told().await, None, "so many are no longer single items");
+    store.time.advance(Duration::from_secs(3_601));
+    assert_eq!(told().await, None, "nor is an old story news");
+}
+
+fn key_tried(key: &str, status: &str, phase: &str, times: u32) -> String {
+    format!(
+        "INSERT INTO idempotency_keys (key, request_hash, status, phase, operation, created_at, attempts, revision) \
+         VALUES ('{key}', 'h', '{status}', '{phase}', 'payments.charge', '2026-03-01 12:00:00+00', {times}, 1)"
+    )
 }
 
 async fn lists_are_paged_newest_first_without_a_gap(store: TestStore) {

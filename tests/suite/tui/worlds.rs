@@ -563,6 +563,7 @@ fn board(counts: Counts) -> Board {
         counts,
         workers: Vec::new(),
         unclaimed: Vec::new(),
+        poison: None,
         circuits: Vec::new(),
         pauses: Vec::new(),
         letter_groups: Vec::new(),
