@@ -189,16 +189,16 @@ impl fmt::Display for Unclaimed {
     }
 }
 
-/// A few items that are tried again and again while the rest flow: bad items, not a storm.
+/// A few items that fail again and again while the rest flow: bad items, not a storm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Poison {
-    /// Most attempts first, at most three.
+    /// Most failures first, at most three.
     pub items: Vec<PoisonItem>,
     /// How many others are done, of those of the last hour.
     pub done: Count,
 }
 
-/// An onboarding or a caller's key that is tried again and again.
+/// An onboarding or a caller's key that fails again and again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PoisonItem {
     /// Its id or key.
@@ -207,17 +207,17 @@ pub struct PoisonItem {
     pub onboarding: bool,
     /// The onboarding's state, or the operation the key protects; `None` for keys of others.
     pub at: Option<SafeText>,
-    /// How often that was tried.
-    pub attempts: i32,
+    /// How often it failed there.
+    pub failures: i32,
 }
 
 impl fmt::Display for Poison {
-    /// `onboarding 7c1f was tried 4 times at PLANNING while 40 others completed: a bad item, no storm`.
+    /// `onboarding 7c1f failed 3 times at PLANNING while 40 others completed: a bad item, no storm`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, PoisonItem { id, onboarding, at, attempts }) in self.items.iter().enumerate() {
+        for (n, PoisonItem { id, onboarding, at, failures }) in self.items.iter().enumerate() {
             let (and, kind) =
                 (if n == 0 { "" } else { ", " }, if *onboarding { "onboarding" } else { "key" });
-            write!(f, "{and}{kind} {id} was tried {attempts} times")?;
+            write!(f, "{and}{kind} {id} failed {failures} times")?;
             if let Some(at) = at {
                 write!(f, " at {at}")?;
             }
@@ -687,7 +687,7 @@ pub struct Board {
     pub workers: Vec<WorkerRow>,
     /// What is due and none of them can run, by definition.
     pub unclaimed: Vec<Unclaimed>,
-    /// The bad items that are tried again and again.
+    /// The bad items that fail again and again.
     #[serde(default)]
     pub poison: Option<Poison>,
     /// Every circuit: those that do not simply let calls pass first, then by name.

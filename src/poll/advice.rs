@@ -31,7 +31,7 @@ words!(
         NoWorker = "no_worker",
         /// Nobody who works can run it.
         Unclaimed = "unclaimed",
-        /// A bad item is tried again and again.
+        /// A bad item fails again and again.
         Poison = "poison",
         /// A metrics target does not answer.
         Targets = "targets",

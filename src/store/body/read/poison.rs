@@ -1,4 +1,4 @@
-//! Items that fail whoever tries them: few of them, many attempts, and the rest flow.
+//! Items that fail whoever tries them: few of them, again and again, and the rest flow.
 
 use std::time::Duration;
 
@@ -14,17 +14,18 @@ use crate::{
 const LATELY: Duration = Duration::from_secs(3_600);
 const LOOKED_AT: i64 = 500;
 
-/// So many that are retried are few.
+/// So many that failed are few.
 const FEW: usize = 3;
-/// So many attempts are many.
-const MANY: i32 = 3;
+/// Failing so often in one place is failing again and again.
+const AGAIN: i32 = 2;
 /// So many that are done show that the rest flow.
 const FLOW: i64 = 10;
 
-/// The few onboardings and keys that are tried again and again, if the rest flow. A step's keys are its onboarding's.
+/// The few onboardings and keys that fail again and again, if the rest flow. A step's keys are its onboarding's.
 pub(super) async fn find(conn: &mut Conn, now: Time) -> Result<Option<Poison>, sqlx::Error> {
     let select = "WITH newest AS (\
-        SELECT id, onboarding, at, attempts, CASE WHEN onboarding = 1 AND phase IN ('queued', 'running', 'waiting') THEN 1 \
+        SELECT id, onboarding, at, \
+            attempts - CASE WHEN coalesce(phase, '') IN ('running', 'started') THEN 1 ELSE 0 END AS failures, CASE WHEN onboarding = 1 AND phase IN ('queued', 'running', 'waiting') THEN 1 \
             WHEN onboarding = 0 AND status = 'STARTED' OR phase = 'freed' THEN 1 ELSE 0 END AS open, \
             CASE WHEN status IN ('completed', 'COMPLETED') THEN 1 ELSE 0 END AS done FROM (\
             SELECT * FROM (SELECT id, 1 AS onboarding, current_state AS at, attempt AS attempts, phase, status \
@@ -32,8 +33,8 @@ pub(super) async fn find(conn: &mut Conn, now: Time) -> Result<Option<Poison>, s
             UNION ALL SELECT * FROM (SELECT key AS id, 0 AS onboarding, operation AS at, attempts, phase, status \
                 FROM idempotency_keys WHERE created_at > $1 AND onboarding_id IS NULL ORDER BY created_at DESC, key DESC LIMIT $2) AS keys\
         ) AS both_kinds) \
-        SELECT id, CAST(onboarding AS bigint) AS onboarding, at, attempts, (SELECT count(*) FROM newest WHERE done = 1) AS done \
-        FROM newest WHERE open = 1 AND attempts > 1 ORDER BY attempts DESC, id LIMIT 10";
+        SELECT id, CAST(onboarding AS bigint) AS onboarding, at, failures, (SELECT count(*) FROM newest WHERE done = 1) AS done \
+        FROM newest WHERE open = 1 AND failures > 0 ORDER BY failures DESC, id LIMIT 10";
     let rows = query(select).bind(now.minus(LATELY)).bind(LOOKED_AT).fetch_all(conn).await?;
     let done = rows.first().map_or(Ok(0), |row| row.int("done"))?;
     if rows.len() > FEW || done < FLOW {
@@ -45,9 +46,9 @@ pub(super) async fn find(conn: &mut Conn, now: Time) -> Result<Option<Poison>, s
             id: row.safe("id")?,
             onboarding: row.int("onboarding")? == 1,
             at: row.opt_safe("at")?,
-            attempts: row.int32("attempts")?,
+            failures: row.int32("failures")?,
         };
-        if item.attempts >= MANY {
+        if item.failures >= AGAIN {
             items.push(item);
         }
     }
