@@ -133,7 +133,7 @@ fn buttons(model: &Model, dialog: &Dialog, columns: usize) -> Line<'static> {
         (Stage::Ready(_), Some(_)) if matches!(dialog.focus, Focus::Typed | Focus::Reason | Focus::Limit) => {
             " Enter next · Esc leaves"
         }
-        (Stage::Ready(_), Some(Need::Yes)) => "  y confirms · Tab moves · Esc leaves",
+        (Stage::Ready(_), Some(Need::Yes)) => "  y confirms · Y copies it · Tab moves · Esc leaves",
         (Stage::Ready(_), Some(_)) | (Stage::Lost(..), _) => "  Tab moves · Esc leaves",
         (Stage::Ready(_), None) => "  nothing would run",
         _ => "  Esc leaves",
