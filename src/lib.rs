@@ -51,7 +51,7 @@
 //! The word on the screen = the column = the type = the metric.
 //!
 //! workflow · onboarding · state · attempt · checkpoint · subtask · compensation · key · lease · letter (dead letter) ·
-//! replay · discard · restore · quarantined · resume · roll back · circuit · budget · roof (over all budgets) · bulkhead · force · pause · parked ·
+//! replay · discard · restore · reveal · quarantined · resume · roll back · circuit · budget · roof (over all budgets) · bulkhead · force · pause · parked ·
 //! operation (one callee and verb, `github.create_hook`) · operator · action ·
 //! target (a metrics endpoint) · origin (where targets are named) · elsewhere (begun by others)
 

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 
 use super::{Settings, output};
@@ -14,7 +14,9 @@ use crate::{
     domain::text::SafeText,
     engine::{
         Engine,
-        command::{Asker, Command, Reasoned, Refusal, Submission},
+        command::{Asker, Command, Reasoned, Receipt, Refusal, Submission},
+        reader::Detail,
+        reveal::Revealed,
         store::StoreError,
     },
 };
@@ -44,6 +46,61 @@ fn reason(text: &str) -> Result<String, String> {
         0..=1_000 => Ok(text.to_owned()),
         more => Err(format!("it has {more} characters: at most 1,000 are expected")),
     }
+}
+
+/// Whether a payload is shown in the clear, and why.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Revealing {
+    /// Show the payload in the clear; the audit keeps who saw it and why
+    #[arg(long, requires = "reason")]
+    reveal: bool,
+    /// Why it has to be seen, for the audit
+    #[arg(long, value_name = "TEXT", value_parser = reason, requires = "reveal")]
+    reason: Option<String>,
+}
+
+impl Revealing {
+    /// The payload of `of`, where it was asked for.
+    ///
+    /// # Errors
+    /// Why it is not shown.
+    pub(super) async fn payload(
+        &self,
+        settings: &Settings,
+        engine: &Engine,
+        of: Detail,
+    ) -> anyhow::Result<Option<Revealed>> {
+        if !self.reveal {
+            return Ok(None);
+        }
+        let submission = Submission {
+            action: clock::new_id().into(),
+            asker: Asker::Operator(settings.operator.clone()),
+            reason: self.reason.clone(),
+            command: Command::Reveal { of },
+        };
+        let receipt = submit(engine, &submission).await?;
+        Ok(Some(receipt.revealed.ok_or_else(|| anyhow!("the engine answered without the payload"))?))
+    }
+}
+
+/// Prints a payload in the clear.
+///
+/// # Errors
+/// When standard output is closed.
+pub(super) fn print_payload(name: &str, revealed: &Revealed) -> anyhow::Result<()> {
+    let cut = if revealed.is_cut() { ", the first 4 KiB of it" } else { "" };
+    output::print(&format!("\n{name}, {} bytes{cut}", revealed.bytes))?;
+    revealed.lines().iter().try_for_each(|line| output::print(line))
+}
+
+async fn submit(engine: &Engine, submission: &Submission) -> Result<Receipt, Refusal> {
+    let answer = engine.submit(submission).await;
+    if let Err(Refusal::Store(StoreError::UnknownOutcome { .. })) = answer {
+        // The same action again answers the first receipt if it did happen.
+        return engine.submit(submission).await;
+    }
+    answer
 }
 
 /// The ids given; `-` reads them from standard input, one a line.
@@ -119,12 +176,7 @@ pub(super) async fn act(
         reason: acting.reason.clone(),
         command,
     };
-    let mut answer = engine.submit(&submission).await;
-    if let Err(Refusal::Store(StoreError::UnknownOutcome { .. })) = answer {
-        // The same action again answers the first receipt if it did happen.
-        answer = engine.submit(&submission).await;
-    }
-    let receipt = answer?;
+    let receipt = submit(engine, &submission).await?;
     if acting.json {
         output::json(&receipt)?;
         return Ok(ExitCode::SUCCESS);

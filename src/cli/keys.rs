@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::{
     Settings,
-    act::{self, Acting},
+    act::{self, Acting, Revealing},
     listing::Listing,
     output,
 };
@@ -31,6 +31,8 @@ pub(super) enum Verb {
     Show {
         /// As stored: operation/client_key
         key: String,
+        #[command(flatten)]
+        revealing: Revealing,
         /// JSON instead of text
         #[arg(long)]
         json: bool,
@@ -61,16 +63,22 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitC
             }
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Show { key, json } => {
+        Verb::Show { key, revealing, json } => {
             let query = Query { detail: Some(Detail::Key(key.as_str().into())), ..Query::default() };
             match engine.reader().read(&query).await?.page {
                 Some(Page::Key(mut page)) => {
-                    // A stored response is a payload: its size is shown, its content is not.
-                    page.response = page.response_bytes.map(|n| SafeText::new(&format!("({n} bytes)")));
+                    let of = Detail::Key(page.row.key.clone());
+                    let revealed = revealing.payload(settings, engine, of).await?;
+                    if let Some(revealed) = &revealed {
+                        page.response = Some(revealed.json());
+                    }
                     if json {
                         output::json(&page)?;
                     } else {
                         show(&page)?;
+                        if let Some(revealed) = &revealed {
+                            act::print_payload("stored response in the clear", revealed)?;
+                        }
                     }
                     Ok(ExitCode::SUCCESS)
                 }

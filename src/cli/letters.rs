@@ -7,12 +7,12 @@ use clap::Subcommand;
 
 use super::{
     Settings,
-    act::{self, Acting},
+    act::{self, Acting, Revealing},
     listing::Listing,
     output,
 };
 use crate::{
-    domain::{id::LetterId, mask},
+    domain::{id::LetterId, mask, text::SafeText},
     engine::{
         command::{Command, Pace, Target},
         reader::{Detail, LetterPage, LetterRow, List, Page, Query, Rows},
@@ -34,6 +34,8 @@ pub(super) enum Verb {
     Show {
         /// Its id
         id: String,
+        #[command(flatten)]
+        revealing: Revealing,
         /// JSON instead of text
         #[arg(long)]
         json: bool,
@@ -102,15 +104,22 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitC
             }
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Show { id, json } => {
+        Verb::Show { id, revealing, json } => {
             let query = Query { detail: Some(Detail::Letter(id.as_str().into())), ..Query::default() };
             match engine.reader().read(&query).await?.page {
                 Some(Page::Letter(mut page)) => {
-                    page.request = mask::payload(&page.request);
-                    if json {
-                        output::json(&page)?
-                    } else {
-                        show(&page)?
+                    let of = Detail::Letter(page.row.id.clone());
+                    let revealed = revealing.payload(settings, engine, of).await?;
+                    if let Some(revealed) = &revealed {
+                        page.request = revealed.json();
+                    }
+                    match (json, &revealed) {
+                        (true, _) => output::json(&page)?,
+                        (false, None) => show(&page, &page.request.to_string())?,
+                        (false, Some(revealed)) => {
+                            show(&page, "below")?;
+                            act::print_payload("request in the clear", revealed)?;
+                        }
                     }
                     Ok(ExitCode::SUCCESS)
                 }
@@ -154,12 +163,12 @@ fn list(rows: &[LetterRow]) -> anyhow::Result<()> {
     )
 }
 
-fn show(page: &LetterPage) -> anyhow::Result<()> {
+fn show(page: &LetterPage, request: &str) -> anyhow::Result<()> {
     list(std::slice::from_ref(&page.row))?;
     output::print(&format!("\nonboarding {}", page.row.onboarding))?;
     output::print(&format!("group      {}", page.row.error_fingerprint))?;
     output::print(&format!("key        {}", output::or_dash(page.key.as_ref())))?;
-    output::print(&format!("request    {}\n", page.request))?;
+    output::print(&format!("request    {}\n", SafeText::new(request)))?;
     let history = page.history.iter().map(|a| {
         vec![
             a.state.to_string(),

@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::{
     Settings,
-    act::{self, Acting},
+    act::{self, Acting, Revealing},
     listing::Listing,
     output,
 };
@@ -31,6 +31,8 @@ pub(super) enum Verb {
     Show {
         /// Its id
         id: String,
+        #[command(flatten)]
+        revealing: Revealing,
         /// JSON instead of text
         #[arg(long)]
         json: bool,
@@ -88,15 +90,22 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitC
             }
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Show { id, json } => {
+        Verb::Show { id, revealing, json } => {
             let query = Query { detail: Some(Detail::Onboarding(id.as_str().into())), ..Query::default() };
             match engine.reader().read(&query).await?.page {
                 Some(Page::Onboarding(mut page)) => {
-                    page.context = mask::payload(&page.context);
-                    if json {
-                        output::json(&page)?
-                    } else {
-                        show(&page)?
+                    let of = Detail::Onboarding(page.row.id.clone());
+                    let revealed = revealing.payload(settings, engine, of).await?;
+                    if let Some(revealed) = &revealed {
+                        page.context = revealed.json();
+                    }
+                    match (json, &revealed) {
+                        (true, _) => output::json(&page)?,
+                        (false, None) => show(&page, &page.context.to_string())?,
+                        (false, Some(revealed)) => {
+                            show(&page, "below")?;
+                            act::print_payload("context in the clear", revealed)?;
+                        }
                     }
                     Ok(ExitCode::SUCCESS)
                 }
@@ -150,7 +159,7 @@ fn word(row: &OnboardingRow) -> String {
     row.phase.map_or_else(|| format!("{} elsewhere", row.status), |phase| phase.to_string())
 }
 
-fn show(page: &OnboardingPage) -> anyhow::Result<()> {
+fn show(page: &OnboardingPage, context: &str) -> anyhow::Result<()> {
     let row = &page.row;
     let pairs = [
         ("onboarding", SafeText::new(row.id.as_str()).to_string()),
@@ -163,7 +172,7 @@ fn show(page: &OnboardingPage) -> anyhow::Result<()> {
         ("failed", output::time(row.failed_at)),
         ("letter", output::or_dash(row.letter.as_ref())),
         ("last action", output::or_dash(row.last_action.as_ref())),
-        ("context", page.context.to_string()),
+        ("context", context.to_owned()),
     ];
     for (name, value) in pairs {
         output::print(&format!("{name:<12} {}", SafeText::new(&value)))?;

@@ -23,6 +23,8 @@ words!(
         Restore = "restore",
         /// Decide a circuit's state for every worker.
         Force = "force",
+        /// Look at a payload in the clear.
+        Reveal = "reveal",
         /// Hold an operation back.
         Pause = "pause",
         /// Let a held operation go on.
@@ -42,6 +44,7 @@ impl ActionKind {
             Self::Stop => "stopped",
             Self::Discard => "discarded",
             Self::Restore => "restored",
+            Self::Reveal => "revealed",
             Self::Force => "forced",
             Self::Pause => "paused",
             Self::Unpause => "let go",

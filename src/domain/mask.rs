@@ -114,9 +114,49 @@ pub fn payload(value: &Value) -> Value {
     masked(value, false)
 }
 
+/// Stored bytes by shape and size: JSON as [`payload`] shows it, everything else by its size only.
+pub fn stored(bytes: &[u8]) -> Value {
+    let size = match bytes.len() {
+        1 => "1 byte".to_owned(),
+        n => format!("{n} bytes"),
+    };
+    match std::str::from_utf8(bytes).map(serde_json::from_str) {
+        Ok(Ok(value)) => payload(&value),
+        Ok(Err(_)) => Value::String(format!("‹text, {size}›")),
+        Err(_) => Value::String(format!("‹no text, {size}›")),
+    }
+}
+
+/// Stands for a payload of which only the size, in bytes, was read.
+pub fn unread(bytes: i64) -> Value {
+    Value::String(format!("‹{bytes} bytes, too large to show by shape›"))
+}
+
+/// Stands for a payload that the database's role may not read.
+pub fn denied() -> Value {
+    Value::String("‹not readable for this role›".to_owned())
+}
+
+/// Whether `text` is what masking puts in a value's place: masking it again changes nothing.
+fn is_mask(text: &str) -> bool {
+    let Some(inner) = text.strip_prefix('‹').and_then(|rest| rest.strip_suffix('›')) else {
+        return false;
+    };
+    let digits = |n: &str| !n.is_empty() && n.len() < 20 && n.bytes().all(|b| b.is_ascii_digit());
+    let sized = |prefix: &str, suffixes: &[&str]| {
+        let rest = inner.strip_prefix(prefix);
+        rest.is_some_and(|rest| suffixes.iter().any(|suffix| rest.strip_suffix(suffix).is_some_and(digits)))
+    };
+    matches!(inner, "number" | "true or false" | "secret" | "not readable for this role")
+        || sized("text, ", &[" character", " characters", " byte", " bytes"])
+        || sized("no text, ", &[" byte", " bytes"])
+        || sized("", &[" more", " bytes, too large to show by shape"])
+}
+
 fn masked(value: &Value, readable: bool) -> Value {
     match value {
         Value::Null => Value::Null,
+        Value::String(text) if is_mask(text) => value.clone(),
         Value::String(text) if readable => Value::String(secrets(text)),
         Value::String(text) => Value::String(match text.chars().count() {
             1 => "‹text, 1 character›".to_owned(),
@@ -368,6 +408,21 @@ mod tests {
                 "tags": ["‹text, 1 character›", "‹text, 2 characters›"], "nested": { "name": "ledger", "x": "‹text, 1 character›" },
             })
         );
+    }
+
+    #[test]
+    fn what_is_masked_already_stays_and_what_only_looks_so_does_not() {
+        let raw = json!({ "note": "call me", "n": 3, "token": "x", "list": vec!["a"; 30], "ok": false });
+        let once = payload(&raw);
+        assert_eq!(payload(&once), once);
+        assert_eq!(payload(&json!("‹hunter2›")), json!("‹text, 9 characters›"));
+        assert_eq!(payload(&json!("‹text, hunter2 characters›")), json!("‹text, 26 characters›"));
+        assert_eq!(stored(b"hunter2"), json!("‹text, 7 bytes›"));
+        assert_eq!(stored(&[0xff]), json!("‹no text, 1 byte›"));
+        assert_eq!(stored(br#"{"id":7,"note":"x"}"#), json!({ "id": 7, "note": "‹text, 1 character›" }));
+        for value in [stored(b"x"), stored(&[0xff, 0xfe]), unread(10), denied()] {
+            assert_eq!(payload(&value), value);
+        }
     }
 
     proptest! {

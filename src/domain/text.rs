@@ -9,13 +9,16 @@ use serde::{Deserialize, Deserializer, Serialize};
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthChar as _;
 
+use super::onboarding::sha256_hex;
+
 /// Text in which nothing can move the cursor, hide or reorder anything: made once, where the text comes in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct SafeText(String);
 
 impl SafeText {
-    /// The longest text kept, in characters; longer ones lose their middle to an ellipsis.
+    /// The longest text kept, in characters; longer ones lose their middle to `…<10000 characters, 3f2a91c0>`: how long it was and
+    /// the beginning of the whole text's SHA-256, so that two that differ there look different.
     pub const MAX_CHARS: usize = 4_096;
     /// The most code points that may share a cell: a letter and its marks.
     pub const MAX_MARKS: usize = 8;
@@ -31,16 +34,17 @@ impl SafeText {
             return if length <= Self::MAX_CHARS {
                 Self(pieces.concat())
             } else {
-                Self::without_middle(&pieces, &pieces)
+                Self::without_middle(raw, &pieces, &pieces)
             };
         };
         let first_of_tail = raw.char_indices().rev().nth(Self::MAX_CHARS).map_or(0, |(at, _)| at);
-        Self::without_middle(&pieces(&raw[..last_kept]), &pieces(&raw[first_of_tail..]))
+        Self::without_middle(raw, &pieces(&raw[..last_kept]), &pieces(&raw[first_of_tail..]))
     }
 
     /// The beginning of `head` and the end of `tail`, never with half an escape in it.
-    fn without_middle(head: &[String], tail: &[String]) -> Self {
-        let half = (Self::MAX_CHARS - 1) / 2;
+    fn without_middle(raw: &str, head: &[String], tail: &[String]) -> Self {
+        let cut = format!("…<{} characters, {}>", raw.chars().count(), &sha256_hex(raw.as_bytes())[..8]);
+        let half = (Self::MAX_CHARS - cut.chars().count()) / 2;
         let within = |pieces: &mut dyn Iterator<Item = &String>| {
             let mut length = 0;
             let fits = |piece: &&String| {
@@ -52,7 +56,7 @@ impl SafeText {
         let begin = within(&mut head.iter());
         let mut end = within(&mut tail.iter().rev());
         end.reverse();
-        Self(format!("{}…{}", begin.concat(), end.concat()))
+        Self(format!("{}{cut}{}", begin.concat(), end.concat()))
     }
 
     /// The safe text.
@@ -199,6 +203,9 @@ mod tests {
         assert!(safe.as_str().starts_with("beginxxx") && safe.as_str().ends_with("xxxend"));
         assert!(safe.as_str().chars().count() <= SafeText::MAX_CHARS);
         assert_eq!(safe.as_str().matches('…').count(), 1);
+        assert!(safe.as_str().contains("…<10000008 characters, "));
+        let other = format!("begin{}y{}end", "x".repeat(5_000_000), "x".repeat(4_999_999));
+        assert_ne!(SafeText::new(&other), safe, "two that differ in the middle look different");
     }
 
     proptest! {

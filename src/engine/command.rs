@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{begin, store::StoreError};
+use super::{begin, reader::Detail, reveal::Revealed, store::StoreError};
 use crate::domain::{
     action::ActionKind,
     circuit::Forced,
@@ -122,6 +122,12 @@ pub enum Command {
         /// Which letters.
         letters: Vec<Target<LetterId>>,
     },
+    /// Look at a payload in the clear, with a reason: an onboarding's context, a key's stored response, a letter's
+    /// request. Changes nothing but the audit.
+    Reveal {
+        /// Whose.
+        of: Detail,
+    },
     /// Decide the state of an operation's circuit for every worker, with a reason; or leave it to them again.
     Force {
         /// Which operation's.
@@ -165,6 +171,7 @@ impl Command {
             Self::Stop { .. } => ActionKind::Stop,
             Self::Discard { .. } => ActionKind::Discard,
             Self::Restore { .. } => ActionKind::Restore,
+            Self::Reveal { .. } => ActionKind::Reveal,
             Self::Force { .. } => ActionKind::Force,
             Self::Pause { .. } => ActionKind::Pause,
             Self::Unpause { .. } => ActionKind::Unpause,
@@ -407,6 +414,12 @@ pub enum LeftOut {
     /// It concerns every worker.
     #[error("every worker obeys it: give a reason")]
     Unreasoned,
+    /// It concerns what is hidden for a reason.
+    #[error("what is masked is shown to whoever says why: give a reason")]
+    Unexplained,
+    /// There is a row, and nothing is stored in it.
+    #[error("it has no payload")]
+    NoPayload,
     /// Nobody decided anything about the circuit.
     #[error("not forced: each worker computes its own state")]
     NotForced,
@@ -481,6 +494,9 @@ pub struct Receipt {
     pub replay: Option<ReplayId>,
     /// The answer to a trigger.
     pub triggered: Option<TriggerAnswer>,
+    /// What was asked to be seen; never stored, never written out.
+    #[serde(skip)]
+    pub revealed: Option<Revealed>,
     /// This is the answer of an earlier, identical submission.
     #[serde(default)]
     pub repeated: bool,

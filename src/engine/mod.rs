@@ -23,6 +23,7 @@ pub mod plan;
 pub mod policies;
 pub mod reader;
 pub mod replay;
+pub mod reveal;
 pub mod runs;
 pub mod store;
 pub mod sweeper;

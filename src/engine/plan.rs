@@ -8,7 +8,10 @@ mod tests;
 
 use serde::Serialize;
 
-use super::command::{Command, LeftOut, Pace, Reasoned, Target, TargetOutcome};
+use super::{
+    command::{Command, LeftOut, Pace, Reasoned, Target, TargetOutcome},
+    reader::Detail,
+};
 use crate::domain::{
     action::ActionKind,
     attempt::CompensationStatus,
@@ -21,7 +24,7 @@ use crate::domain::{
 
 pub use judge::{
     judge_discard, judge_force, judge_pause, judge_release, judge_replay, judge_restore, judge_resume,
-    judge_roll_back, judge_stop, judge_trigger, judge_unpause,
+    judge_reveal, judge_roll_back, judge_stop, judge_trigger, judge_unpause,
 };
 pub use standing::{
     CompensationStanding, KeyStanding, LetterStanding, OnboardingStanding, OperationStanding, ReplayStanding,
@@ -67,7 +70,10 @@ pub struct PlanLine {
 impl PlanLine {
     /// Whether only a reason is missing.
     pub fn needs_reason(&self) -> bool {
-        matches!(self.left_out, Some(LeftOut::NeedsReason { .. } | LeftOut::Unreasoned))
+        matches!(
+            self.left_out,
+            Some(LeftOut::NeedsReason { .. } | LeftOut::Unreasoned | LeftOut::Unexplained)
+        )
     }
 }
 
@@ -158,6 +164,9 @@ const SET_ASIDE: &str = "their onboardings stay failed; what is discarded is kep
 const RUNS_AGAIN: &str =
     "the next request under a released key runs the work again, whatever its holder has done by then";
 
+/// What every reveal means.
+const IS_SEEN: &str = "it is shown in the clear, secrets too, until the page is left; the audit keeps who saw it and why, not what";
+
 /// Draws the plan of `command`, to which no reason is given yet, over what its targets look like.
 pub fn draw(command: &Command, standing: &Standing) -> Plan {
     let onboarding = |id: &OnboardingId| standing.onboardings.iter().find(|o| o.id == *id);
@@ -246,6 +255,25 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
             }
             if plan.will_run() + plan.needs_reason() > 0 {
                 plan.warnings.push(SafeText::new(RUNS_AGAIN));
+            }
+        }
+        Command::Reveal { of } => {
+            let (id, label) = match of {
+                Detail::Onboarding(id) => (id.as_str(), onboarding(id).map(|found| found.label.clone())),
+                Detail::Key(id) => {
+                    let found = standing.keys.iter().any(|key| key.id == *id);
+                    (id.as_str(), found.then(|| SafeText::new(id.as_str())))
+                }
+                Detail::Letter(id) => {
+                    let found = standing.letters.iter().find(|letter| letter.id == *id);
+                    let label = found.map(|letter| letter.onboarding.as_ref().map(|o| o.label.clone()));
+                    (id.as_str(), label.map(|label| label.unwrap_or_else(|| SafeText::new(id.as_str()))))
+                }
+            };
+            let judged = judge_reveal(label.is_some(), Reasoned::No);
+            plan.lines.push(line(id, label, judged));
+            if plan.needs_reason() > 0 {
+                plan.warnings.push(SafeText::new(IS_SEEN));
             }
         }
         Command::Force { circuit: target, .. }

@@ -1,5 +1,6 @@
 //! The reading side: one [`Query`] in, one [`Board`] out, read in one read-only transaction.
 //!
+//! Payloads come by shape and size only: in the clear they are part of no picture, see [`super::reveal`].
 //! Text from outside comes as [`SafeText`]; ids stay raw, because actions need them, and are escaped where shown.
 
 use std::{collections::BTreeMap, fmt};
@@ -402,7 +403,7 @@ pub struct OnboardingPage {
     pub subtasks: Vec<(StateName, SafeText, DateTime<Utc>)>,
     /// What was recorded to be undone, oldest first.
     pub compensations: Vec<CompensationStanding>,
-    /// The context, unmasked: mask before showing.
+    /// The context by shape and size.
     pub context: Value,
     /// Entities it owns, `kind:namespace/name`.
     pub entities: Vec<SafeText>,
@@ -479,8 +480,8 @@ pub struct KeyPage {
     pub row: KeyRow,
     /// Why it will or will not be retried, in one sentence.
     pub why: SafeText,
-    /// The stored response, cut to 4 KiB; mask before showing.
-    pub response: Option<SafeText>,
+    /// The stored response by shape and size.
+    pub response: Option<Value>,
     /// How large the stored response is, in bytes.
     pub response_bytes: Option<usize>,
     /// The names of the headers stored with it.
@@ -556,7 +557,7 @@ pub struct LetterPage {
     pub row: LetterRow,
     /// The key the failing call carried.
     pub key: Option<KeyId>,
-    /// The original request; mask before showing.
+    /// The original request by shape and size.
     pub request: Value,
     /// The whole error history, oldest first.
     pub history: Vec<AttemptRow>,

@@ -55,6 +55,12 @@ macro_rules! now {
         concat!("coalesce(CAST(", $at, " AS timestamptz), statement_timestamp())")
     };
 }
+/// Whether this role may read a column: who only looks is granted no payload.
+macro_rules! may_read {
+    ($table:literal, $column:literal) => {
+        concat!("SELECT has_column_privilege('", $table, "', '", $column, "', 'SELECT') AS may")
+    };
+}
 /// So many seconds, bound as the second parameter, later.
 macro_rules! after {
     ($at:literal, $seconds:literal) => {

@@ -19,7 +19,7 @@ pub(super) struct Embedded {
 }
 
 /// All of them, oldest first.
-const ALL: [Embedded; 7] = [
+const ALL: [Embedded; 8] = [
     Embedded {
         version: 1,
         name: "first",
@@ -61,6 +61,12 @@ const ALL: [Embedded; 7] = [
         name: "runs",
         sqlite: include_str!("../../migrations/sqlite/0007_runs.sql"),
         postgres: include_str!("../../migrations/postgres/0007_runs.sql"),
+    },
+    Embedded {
+        version: 8,
+        name: "viewer",
+        sqlite: include_str!("../../migrations/sqlite/0008_viewer.sql"),
+        postgres: include_str!("../../migrations/postgres/0008_viewer.sql"),
     },
 ];
 

@@ -57,6 +57,12 @@ macro_rules! now {
         concat!("strftime('%Y-%m-%dT%H:%M:%f000+00:00', coalesce(", $at, ", 'now'))")
     };
 }
+/// Whether this role may read a column: who only looks is granted no payload.
+macro_rules! may_read {
+    ($table:literal, $column:literal) => {
+        "SELECT TRUE AS may"
+    };
+}
 /// So many seconds, bound as the second parameter, later.
 macro_rules! after {
     ($at:literal, $seconds:literal) => {

@@ -239,6 +239,7 @@ impl Dialog {
             ActionKind::Stop => "Stop the replay?",
             ActionKind::Discard => "Discard?",
             ActionKind::Restore => "Restore?",
+            ActionKind::Reveal => "Reveal the payload?",
             ActionKind::Force => "Force the circuit?",
             ActionKind::Pause => "Pause?",
             ActionKind::Unpause => "Let it go on?",
@@ -260,6 +261,7 @@ impl Dialog {
             ActionKind::Stop => "Stop it".to_owned(),
             ActionKind::Discard => format!("Discard {count}"),
             ActionKind::Restore => format!("Restore {count}"),
+            ActionKind::Reveal => "Reveal".to_owned(),
             ActionKind::Force => match self.choice().flatten() {
                 Some(to) => format!("Force {}", choice_word(Some(to))),
                 None => "Take it back".to_owned(),

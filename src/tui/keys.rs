@@ -43,10 +43,16 @@ pub enum Action {
     Refresh,
     Suspend,
     Quit,
+    Payload,
+    Fold,
+    NextHit,
+    PrevHit,
+    Clock,
     Replay,
     Resume,
     RollBack,
     Release,
+    Reveal,
     Force,
     Pause,
     Discard,
@@ -82,7 +88,8 @@ pub struct Binding {
 }
 
 const MARKABLE: &[Place] = &[Place::Onboardings, Place::Keys, Place::Groups, Place::Letters];
-const FILTERABLE: &[Place] = &[Place::Onboardings, Place::Keys, Place::Groups, Place::Letters, Place::Audit];
+const FILTERABLE: &[Place] =
+    &[Place::Onboardings, Place::Keys, Place::Groups, Place::Letters, Place::Audit, Place::Payload];
 const WITH_ID: &[Place] = &[
     Place::Onboardings,
     Place::Keys,
@@ -102,7 +109,10 @@ const OPENABLE: &[Place] = &[
     Place::Circuits,
     Place::KeyPage,
     Place::LetterPage,
+    Place::Payload,
 ];
+const PAGES: &[Place] = &[Place::OnboardingPage, Place::KeyPage, Place::LetterPage];
+const REVEALABLE: &[Place] = &[Place::OnboardingPage, Place::KeyPage, Place::LetterPage, Place::Payload];
 const ONBOARDING_BEHIND: &[Place] = &[
     Place::Onboardings,
     Place::Keys,
@@ -167,7 +177,7 @@ pub const TABLE: &[Binding] = &[
     looks(Action::PageUp, &[Key::PageUp], "page up", "A page up.", &[], 0),
     looks(Action::HalfDown, &[Key::Ctrl('d')], "half down", "Half a page down.", &[], 0),
     looks(Action::HalfUp, &[Key::Ctrl('u')], "half up", "Half a page up.", &[], 0),
-    looks(Action::Enter, &[Key::Enter], "open", "Open the row; on a key or a letter, the onboarding behind it.", OPENABLE, 4),
+    looks(Action::Enter, &[Key::Enter], "open", "Open the row; on a key or a letter, the onboarding behind it; in a payload, fold.", OPENABLE, 4),
     looks(Action::Back, &[Key::Esc], "back", "Back: close, or clear the range, the filter, the marks, let a frozen picture go on, in this order.", &[], 0),
     looks(Action::Show(View::Pulse), &[Key::Char('1')], "Pulse", "Pulse: what is wrong, where it comes from, what to do.", &[], 0),
     looks(Action::Show(View::Onboardings), &[Key::Char('2')], "Onboardings", "Onboardings.", &[], 0),
@@ -177,20 +187,25 @@ pub const TABLE: &[Binding] = &[
     looks(Action::Show(View::Audit), &[Key::Char('6')], "Audit", "Who did what.", &[], 0),
     looks(Action::NextView, &[Key::Tab], "next", "The next screen.", &[], 0),
     looks(Action::PrevView, &[Key::BackTab], "previous", "The screen before.", &[], 0),
-    looks(Action::Filter, &[Key::Char('/')], "filter", "Filter: field:value, !not, \"quotes\", free text over ids and errors. Fields: status state tenant repo error operation id operator.", FILTERABLE, 6),
+    looks(Action::Filter, &[Key::Char('/')], "filter", "Filter: field:value, !not, \"quotes\", free text over ids and errors; in a payload, search. Fields: status state tenant repo error operation id operator.", FILTERABLE, 6),
     looks(Action::CommandLine, &[Key::Char(':')], "command", "Command line; Tab completes.", &[], 9),
     looks(Action::Help, &[Key::Char('?')], "help", "This page.", &[], 11),
     looks(Action::Mark, &[Key::Char(' ')], "mark", "Mark the row, or take the mark off.", MARKABLE, 5),
     looks(Action::MarkRange, &[Key::Char('V')], "range", "Begin a range; Space marks it.", MARKABLE, 0),
     looks(Action::MarkAll, &[Key::Char('*')], "mark all", "Mark every row that matches, also those not on the screen; says how many.", MARKABLE, 0),
     looks(Action::Group, &[Key::Char('z')], "group", "Letters by error, or one by one.", &[Place::Groups, Place::Letters], 7),
+    looks(Action::Payload, &[Key::Char('v')], "payload", "Look into the payload of the page: context, stored response or request, masked.", PAGES, 5),
+    looks(Action::Fold, &[Key::Char('o')], "fold", "In a payload: fold the field, or open it again.", &[Place::Payload], 1),
+    looks(Action::NextHit, &[Key::Char('n')], "next hit", "In a payload: the next place of what / looked for.", &[Place::Payload], 7),
+    looks(Action::PrevHit, &[Key::Char('N')], "hit before", "In a payload: the place before.", &[Place::Payload], 0),
+    looks(Action::Clock, &[Key::Char('u')], "clock", "Times as UTC, or as how long ago; everywhere.", &[], 0),
     looks(Action::Freeze, &[Key::Char('f')], "freeze", "Hold the picture still, and let it go on; so does Esc, where nothing is left to close.", &[], 8),
     looks(Action::StepBack, &[Key::Left], "step back", "While frozen: the picture before this one; those of the last 30 minutes are kept.", &[], 0),
     looks(Action::StepForth, &[Key::Right], "step forth", "While frozen: the picture after this one.", &[], 0),
     looks(Action::Chart, &[Key::Char('a')], "chart", "The chart: first tries and retries per second, the load factor, the share of retries that helped.", &[Place::Pulse], 7),
     looks(Action::Theme, &[Key::Char('t')], "theme", "Dark or light.", &[], 0),
     looks(Action::CopyId, &[Key::Char('y')], "copy id", "Copy the row's id to the clipboard (OSC 52).", WITH_ID, 0),
-    looks(Action::CopyCommand, &[Key::Char('Y')], "copy command", "Copy the command line that shows the same.", &[], 0),
+    looks(Action::CopyCommand, &[Key::Char('Y')], "copy command", "Copy the command line that shows the same; in a dialog, the one that does it.", &[], 0),
     looks(Action::Refresh, &[Key::Ctrl('r')], "refresh", "Read again now and paint everything anew.", &[], 0),
     looks(Action::Suspend, &[Key::Ctrl('z')], "suspend", "Back to the shell until fg.", &[], 0),
     looks(Action::Quit, &[Key::Char('q'), Key::Ctrl('c')], "quit", "Leave; replays go on in the engine.", &[], 10),
@@ -198,6 +213,7 @@ pub const TABLE: &[Binding] = &[
     writes(Action::Resume, &[Key::Char('U')], "resume", "Resume onboardings from their checkpoint: the marked ones, else the row's, or on Pulse all failed ones.", RESUMABLE, 2),
     writes(Action::RollBack, &[Key::Char('B')], "roll back", "Roll back the onboarding of the row: undo what it did, last first. One at a time.", ONBOARDING_BEHIND, 3),
     writes(Action::Release, &[Key::Char('L')], "release", "Release idempotency keys, so that the next request runs: the marked ones, else the row's. Asks for a reason where the holder may still be at work.", RELEASABLE, 1),
+    writes(Action::Reveal, &[Key::Char('M')], "reveal", "Reveal the page's payload in the clear until the page is left. Asks for a reason; the audit keeps who and why.", REVEALABLE, 2),
     writes(Action::Discard, &[Key::Char('D')], "discard", "Discard dead letters that need nothing more: the marked ones, else the row's or its group's; on discarded or quarantined ones (filter status:discarded) restore them.", LETTERS, 3),
     writes(Action::Stop, &[Key::Char('K')], "stop replay", "Stop the newest replay that runs: what it has begun goes on, the rest is open again.", REPLAYING, 0),
     writes(Action::Force, &[Key::Char('O')], "force", "Force the row's circuit open, closed or disabled on every worker, for a time and with a reason; or leave it to them again.", FORCEABLE, 1),

@@ -18,6 +18,7 @@ pub mod past;
 mod runner;
 mod terminal;
 pub mod theme;
+pub mod tree;
 pub mod update;
 pub mod view;
 pub mod widget;

@@ -3,7 +3,7 @@
 //! Changed only by `update`; read by `view`. No clock, no I/O: `now` came with a message.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -11,13 +11,14 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tui_input::Input;
 
-use super::{dialog::Dialog, layout, msg::Ticket, past::Past, theme::Look, widget::text};
+use super::{dialog::Dialog, layout, msg::Ticket, past::Past, theme::Look, tree, widget::text};
 use crate::{
     domain::{action::ActionKind, text::SafeText},
     engine::{
         Access,
         filter::{Field, Filter, FilterError},
         reader::{Board, Detail, List, Page, Query, Rows},
+        reveal::Revealed,
     },
     metrics::signals::KeySignals,
     poll::Snapshot,
@@ -72,6 +73,7 @@ pub enum Place {
     OnboardingPage,
     KeyPage,
     LetterPage,
+    Payload,
 }
 
 /// How letters are listed.
@@ -153,6 +155,31 @@ pub struct OpenPage {
     pub top: usize,
 }
 
+/// The open page's payload, looked into.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Viewer {
+    /// The row under the cursor.
+    pub cursor: usize,
+    /// The first row on the screen.
+    pub top: usize,
+    /// What is folded, by JSON pointer.
+    pub folded: BTreeSet<String>,
+    /// What was looked for, in lower case; empty: nothing.
+    pub sought: String,
+}
+
+/// How moments are said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// Each as it is usual where it stands: ages in lists, UTC in histories.
+    #[default]
+    Usual,
+    /// As UTC.
+    Utc,
+    /// As how long ago.
+    Ago,
+}
+
 /// What is being typed at the bottom line.
 #[derive(Debug, Clone, Default)]
 pub enum Entry {
@@ -163,6 +190,8 @@ pub enum Entry {
     Filter(Input, Option<String>),
     /// The filter there is, as it stands; what is typed replaces it.
     Present(Input),
+    /// What to look for in a payload.
+    Search(Input),
     /// A command, and why it cannot be obeyed.
     Command(Input, Option<String>),
 }
@@ -251,6 +280,12 @@ pub struct Model {
     lists: BTreeMap<u8, ListState>,
     /// Pages opened over the list, the last on top.
     pub pages: Vec<OpenPage>,
+    /// The payload of the page on top, while it is looked into.
+    pub viewer: Option<Viewer>,
+    /// A payload in the clear, of the page on top; forgotten when the page is left.
+    pub revealed: Option<(Detail, Revealed)>,
+    /// How moments are said.
+    pub clock: Clock,
     /// What is being typed.
     pub entry: Entry,
     /// The first line of the help, while it is open.
@@ -293,6 +328,9 @@ impl Model {
             letters_by: LettersBy::default(),
             lists: BTreeMap::new(),
             pages: Vec::new(),
+            viewer: None,
+            revealed: None,
+            clock: Clock::default(),
             entry: Entry::None,
             help: None,
             dialog: None,
@@ -331,6 +369,7 @@ impl Model {
     /// Where keys are pressed now.
     pub fn place(&self) -> Place {
         match self.pages.last().map(|page| &page.detail) {
+            Some(_) if self.viewer.is_some() => Place::Payload,
             Some(Detail::Onboarding(_)) => Place::OnboardingPage,
             Some(Detail::Key(_)) => Place::KeyPage,
             Some(Detail::Letter(_)) => Place::LetterPage,
@@ -428,6 +467,22 @@ impl Model {
         let snapshot = self.snapshot.as_ref()?;
         let page = self.board()?.page.as_ref()?;
         (snapshot.query.detail.as_ref() == Some(detail)).then_some(page)
+    }
+
+    /// The rows of the open page's payload, in the clear where it was revealed; `None` while nothing is read.
+    pub fn payload(&self) -> Option<Vec<tree::Row>> {
+        let (viewer, columns) = (self.viewer.as_ref()?, usize::from(self.size.0.saturating_sub(4)));
+        if let Some((_, revealed)) = &self.revealed {
+            return Some(tree::revealed(revealed, &viewer.folded, columns));
+        }
+        let null = serde_json::Value::Null;
+        let masked = match self.page()? {
+            Page::Onboarding(page) => &page.context,
+            Page::Key(page) => page.response.as_ref().unwrap_or(&null),
+            Page::Letter(page) => &page.request,
+            Page::Missing => return None,
+        };
+        Some(tree::rows(masked, &viewer.folded, columns))
     }
 
     /// What stands where rows or a page are not there yet: they are being read, or the frozen picture lacks them.

@@ -16,7 +16,7 @@ use crate::{
         command::{Command, Elsewhere, Receipt, Refusal, Submission, Target},
         filter::Filter,
         plan::Plan,
-        reader::{Query, Rows},
+        reader::{Detail, Query, Rows},
     },
     poll::Snapshot,
 };
@@ -140,6 +140,8 @@ pub enum Wish {
     DiscardGroups(Vec<String>),
     /// Open these letters again.
     Restore(Vec<Target<LetterId>>),
+    /// See this payload in the clear.
+    Reveal(Detail),
     /// Stop this replay.
     Stop(Target<ReplayId>),
     /// Set these keys free.

@@ -72,6 +72,7 @@ async fn resolve(engine: &Engine, wish: Wish) -> Result<Command, Refusal> {
         Wish::Unpause(operation) => Command::Unpause { operation },
         Wish::Discard(letters) => Command::Discard { letters },
         Wish::Restore(letters) => Command::Restore { letters },
+        Wish::Reveal(of) => Command::Reveal { of },
         Wish::Stop(replay) => Command::Stop { replay },
         Wish::ReplayAll => {
             Command::Replay { letters: open_letters(engine, &[None]).await?, pace: Pace::default() }

@@ -1,6 +1,7 @@
 //! The twins without a terminal: what they answer, their exit codes, and what bad input is told.
 
 mod check;
+mod hostile;
 mod troubled;
 
 use std::collections::BTreeMap;

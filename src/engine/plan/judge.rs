@@ -158,6 +158,18 @@ pub fn judge_release(key: &KeyStanding, seen: Option<i64>, reasoned: Reasoned) -
     }
 }
 
+/// May this payload be seen? Whoever says why may.
+///
+/// # Errors
+/// Why not.
+pub fn judge_reveal(found: bool, reasoned: Reasoned) -> Result<(), LeftOut> {
+    match (found, reasoned) {
+        (false, _) => Err(LeftOut::NotFound),
+        (true, Reasoned::No) => Err(LeftOut::Unexplained),
+        (true, Reasoned::Yes) => Ok(()),
+    }
+}
+
 /// May this circuit's state be decided?
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use super::{
     audit::{self, Touched},
     key, letter, lock_action, onboarding,
     onboarding::Onboarding,
-    replay,
+    replay, reveal,
     row::Columns,
     standing, steering,
     steering::Decide,
@@ -28,6 +28,7 @@ use crate::{
             TargetOutcome, TriggerAnswer,
         },
         plan::{self, OnboardingStanding},
+        reveal::Revealed,
     },
     store::{error::Fail, value::clean},
 };
@@ -38,13 +39,14 @@ pub(super) struct Acted {
     pub(super) touched: Vec<Touched>,
     pub(super) replay: Option<ReplayId>,
     pub(super) triggered: Option<TriggerAnswer>,
+    pub(super) revealed: Option<Revealed>,
 }
 
 pub(super) async fn act(tx: &mut Tx, submission: &Submission) -> Result<Receipt, Fail> {
     let action = clean(submission.action.as_str());
     lock_action(tx.conn(), &action).await?;
     if let Some(receipt) = audit::earlier(tx.conn(), &submission.action).await? {
-        return Ok(receipt);
+        return reveal::again(tx.conn(), submission, receipt).await;
     }
     let acted = match &submission.command {
         Command::Trigger { request } => answer::trigger(tx, &Begin::pipeline(request), &action).await?,
@@ -58,6 +60,7 @@ pub(super) async fn act(tx: &mut Tx, submission: &Submission) -> Result<Receipt,
         Command::Stop { replay } => replay::stop(tx, &replay.id, submission, &action).await?,
         Command::Discard { letters } => set_aside(tx, letters, SetAside::Discard, &action).await?,
         Command::Restore { letters } => set_aside(tx, letters, SetAside::Restore, &action).await?,
+        Command::Reveal { of } => reveal::reveal(tx, of, submission.reasoned()).await?,
         Command::Release { keys } => release(tx, keys, submission.reasoned(), &action).await?,
         Command::Force { circuit, to, seconds } => {
             let what = Decide::Force(*to, *seconds);
@@ -80,6 +83,7 @@ pub(super) async fn act(tx: &mut Tx, submission: &Submission) -> Result<Receipt,
         outcomes: acted.touched.iter().map(outcome).collect(),
         replay: acted.replay,
         triggered: acted.triggered,
+        revealed: acted.revealed,
         repeated: false,
     };
     if receipt.applied() > 0 && matches!(submission.asker, Asker::Operator(_)) {

@@ -62,6 +62,7 @@ mod onboarding;
 mod read;
 mod record;
 mod replay;
+mod reveal;
 mod row;
 mod standing;
 mod steering;

@@ -12,6 +12,7 @@ mod key;
 mod lists;
 mod overview;
 mod page;
+mod payload;
 mod poison;
 mod rows;
 mod unclaimed;

@@ -101,7 +101,7 @@ pub(super) async fn begin(
         .bind(now)
         .execute(tx.conn())
         .await?;
-    Ok(Acted { touched, replay: Some(replay), triggered: None })
+    Ok(Acted { touched, replay: Some(replay), ..Acted::default() })
 }
 
 /// Locks and judges every target, in the order of the onboardings, which is the order of all locks.

@@ -18,6 +18,7 @@ use crate::{
     engine::{
         command::Command,
         plan::{CompensationStanding, KeyStanding, LetterStanding, OnboardingStanding, Standing},
+        reader::Detail,
     },
     store::value::{Time, clean},
 };
@@ -81,6 +82,24 @@ pub(super) async fn of_command(
         }
         Command::Stop { replay } => {
             standing.replay = super::replay::standing(conn, &clean(replay.id.as_str())).await?;
+            Vec::new()
+        }
+        Command::Reveal { of: Detail::Onboarding(id) } => {
+            if let Some((onboarding, work)) = peek(conn, &clean(id.as_str())).await? {
+                let found = of_onboarding(conn, now, onboarding, work.as_ref(), &open).await?;
+                standing.onboardings.push(found);
+            }
+            Vec::new()
+        }
+        Command::Reveal { of: Detail::Key(id) } => {
+            let select = query(select_key!()).bind(clean(id.as_str()));
+            if let Some(row) = select.fetch_optional(&mut *conn).await? {
+                standing.keys.push(key_of(&row, now)?);
+            }
+            Vec::new()
+        }
+        Command::Reveal { of: Detail::Letter(id) } => {
+            standing.letters.extend(of_letter(conn, now, id.as_str(), &open).await?);
             Vec::new()
         }
         Command::Force { circuit: target, .. }

@@ -12,7 +12,7 @@ use crate::{
     engine::{
         command::{Elsewhere, Target},
         filter::{Field, Filter, Term},
-        reader::{CircuitRow, KeyRow, LetterRow, OnboardingRow, Page, Rows},
+        reader::{CircuitRow, Detail, KeyRow, LetterRow, OnboardingRow, Page, Rows},
     },
     tui::{
         dialog::Dialog,
@@ -152,6 +152,22 @@ pub(super) fn release(model: &mut Model) -> Vec<Effect> {
         }
     };
     open(model, ActionKind::Release, found)
+}
+
+/// `M`: the payload of the open page.
+pub(super) fn reveal(model: &mut Model) -> Vec<Effect> {
+    let found = match model.pages.last().map(|page| page.detail.clone()) {
+        Some(of) => {
+            let what = match &of {
+                Detail::Onboarding(_) => "the context of this onboarding",
+                Detail::Key(_) => "the stored response of this idempotency key",
+                Detail::Letter(_) => "the original request of this dead letter",
+            };
+            Ok((Wish::Reveal(of), what.to_owned()))
+        }
+        None => Err("no payload here: open an onboarding, a key or a letter"),
+    };
+    open(model, ActionKind::Reveal, found)
 }
 
 /// `D`: letters are set aside; those that are already are opened again.

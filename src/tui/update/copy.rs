@@ -1,10 +1,15 @@
 //! The clipboard: a row's id, or the command line that shows the same.
 
 use crate::{
-    engine::reader::Detail,
+    domain::id::LetterId,
+    engine::{
+        command::{Command, Elsewhere, Target},
+        reader::Detail,
+    },
     tui::{
+        dialog::{Stage, choice_word},
         model::{LettersBy, Model, Tone, View},
-        msg::Effect,
+        msg::{Effect, Wish},
     },
 };
 
@@ -53,14 +58,118 @@ pub(super) fn command(model: &mut Model) -> Vec<Effect> {
             text
         }
     };
-    // Whoever pastes it elsewhere means the same database.
-    let text = match &model.setting.database {
-        Some(url) => {
-            text.replacen("redrive", &format!("redrive {}", quoted(&format!("--database-url={url}"))), 1)
-        }
-        None => text,
-    };
+    let text = text.replacen("redrive", &program(model), 1);
     copied(model, text)
+}
+
+/// `Y` in a dialog: the command line that does what it asks about.
+pub(super) fn action(model: &mut Model) -> Vec<Effect> {
+    let Some(dialog) = model.dialog.as_ref() else { return Vec::new() };
+    let command = match &dialog.stage {
+        Stage::Ready(previewed) => &previewed.command,
+        Stage::Lost(submission, _) => &submission.command,
+        Stage::Reading | Stage::Refused(_) => return Vec::new(),
+    };
+    let reason = dialog.reason.value().trim();
+    let reason = match (reason.is_empty(), dialog.needs_reason()) {
+        (false, _) => format!(" --reason={}", quoted(reason)),
+        (true, true) => " --reason=WHY".to_owned(),
+        (true, false) => String::new(),
+    };
+    let limit = dialog.has_limit().then(|| dialog.limit.value().trim().to_owned());
+    let program = program(model);
+    let Some(text) = twin(&program, command, &dialog.wish, limit.as_deref(), &reason) else {
+        return Vec::new();
+    };
+    if let Some(dialog) = model.dialog.as_mut() {
+        dialog.complaint = Some(format!("copied: {}", shown(&text)));
+    }
+    vec![Effect::Copy(text)]
+}
+
+/// More ids than this are not named one by one where a list can be asked for them.
+const MANY: usize = 20;
+
+/// The command line of `command`, with the reason as a flag.
+fn twin(program: &str, command: &Command, wish: &Wish, limit: Option<&str>, reason: &str) -> Option<String> {
+    let takes_over = |elsewhere: &Elsewhere| match elsewhere {
+        Elsewhere::TakeOver => " --take-over",
+        Elsewhere::Leave => "",
+    };
+    let letters = |verb: &str, letters: &[Target<LetterId>], flags: &str| match wish {
+        Wish::ReplayGroups(groups) | Wish::DiscardGroups(groups) if letters.len() > MANY => {
+            let lists = groups.iter().map(|group| {
+                format!("{program} letters list --limit=10000 --group={} status:open", quoted(group))
+            });
+            let lists: Vec<String> = lists.collect();
+            let lists = if lists.len() == 1 { lists.concat() } else { format!("({})", lists.join("; ")) };
+            format!("{lists} | {program} letters {verb}{flags} --yes -")
+        }
+        Wish::ReplayAll if letters.len() > MANY => {
+            format!(
+                "{program} letters list --limit=10000 status:open | {program} letters {verb}{flags} --yes -"
+            )
+        }
+        _ => format!("{program} letters {verb}{flags} {}", operands(letters.iter().map(|l| l.id.as_str()))),
+    };
+    let limit = limit.map(|limit| if limit.is_empty() { "ever" } else { limit });
+    let limit = limit.map(|limit| format!(" --for={}", quoted(limit))).unwrap_or_default();
+    Some(match command {
+        Command::Resume { onboardings, elsewhere } => {
+            let ids = operands(onboardings.iter().map(|target| target.id.as_str()));
+            format!("{program} onboardings resume{}{reason} {ids}", takes_over(elsewhere))
+        }
+        Command::RollBack { onboarding, elsewhere } => {
+            let id = operand(onboarding.id.as_str());
+            format!("{program} onboardings rollback{}{reason} {id}", takes_over(elsewhere))
+        }
+        Command::Replay { letters: of, pace } => {
+            letters("replay", of, &format!(" --per-second={}{reason}", pace.per_second))
+        }
+        Command::Discard { letters: of } => letters("discard", of, reason),
+        Command::Restore { letters: of } => letters("restore", of, reason),
+        Command::Release { keys } => {
+            format!("{program} keys release{reason} {}", operands(keys.iter().map(|key| key.id.as_str())))
+        }
+        Command::Stop { replay } => {
+            format!("{program} replays stop{reason} {}", operand(replay.id.as_str()))
+        }
+        Command::Force { circuit, to, .. } => {
+            let to = choice_word(*to);
+            format!("{program} circuits force{limit}{reason} {} {to}", operand(circuit.id.as_str()))
+        }
+        Command::Pause { operation, .. } => {
+            format!("{program} circuits pause{limit}{reason} {}", operand(operation.id.as_str()))
+        }
+        Command::Unpause { operation } => {
+            format!("{program} circuits unpause{reason} {}", operand(operation.id.as_str()))
+        }
+        Command::Reveal { of } => {
+            let (noun, id) = match of {
+                Detail::Onboarding(id) => ("onboardings", id.as_str()),
+                Detail::Key(id) => ("keys", id.as_str()),
+                Detail::Letter(id) => ("letters", id.as_str()),
+            };
+            format!("{program} {noun} show --reveal{reason} {}", operand(id))
+        }
+        Command::Trigger { .. } | Command::Begin { .. } => return None,
+    })
+}
+
+/// Several words, behind `--` where one could be taken for a flag.
+fn operands<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let words: Vec<&str> = words.collect();
+    let flagless = if words.iter().any(|word| word.starts_with('-')) { "-- " } else { "" };
+    let words: Vec<String> = words.into_iter().map(quoted).collect();
+    format!("{flagless}{}", words.join(" "))
+}
+
+/// How the program is called for the same database: whoever pastes it elsewhere means this one.
+fn program(model: &Model) -> String {
+    match &model.setting.database {
+        Some(url) => format!("redrive {}", quoted(&format!("--database-url={url}"))),
+        None => "redrive".to_owned(),
+    }
 }
 
 fn copied(model: &mut Model, text: String) -> Vec<Effect> {

@@ -58,7 +58,9 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
         (key, Focus::Reason) => edit(&mut dialog.reason, key),
         (key, Focus::Limit) => edit(&mut dialog.limit, key),
         (key, Focus::Typed) => edit(&mut dialog.typed, key),
-        (Key::Char('y'), _) if dialog.need() == Some(Need::Yes) => return confirm(model),
+        // Where a count has to be typed first, this leads to it.
+        (Key::Char('y'), _) if dialog.need().is_some() => return confirm(model),
+        (Key::Char('Y'), _) => return super::copy::action(model),
         (Key::Right, _) => return choose(model, 1),
         (Key::Left, _) => return choose(model, CHOICES.len() - 1),
         (Key::Char('j') | Key::Down, _) => scroll(dialog, size, 1),
@@ -183,7 +185,7 @@ fn send(model: &mut Model, submission: Submission) -> Vec<Effect> {
         | (Command::Pause { operation: target, .. } | Command::Unpause { operation: target }, None) => {
             vec![target.id.0.clone()]
         }
-        (Command::Trigger { .. } | Command::Begin { .. }, None) => Vec::new(),
+        (Command::Trigger { .. } | Command::Begin { .. } | Command::Reveal { .. }, None) => Vec::new(),
     };
     for id in ids {
         model.pending.insert(id, Pending { ticket, kind: dialog.kind, done_at: None });

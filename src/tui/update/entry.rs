@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-use super::{command_line, navigate};
+use super::{command_line, navigate, viewer};
 
 /// The longest text a field takes.
 const MAX_CHARS: usize = 1_000;
@@ -84,6 +84,12 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
                 .filter(|why| matches!(why, crate::engine::filter::FilterError::UnknownField(_)))
                 .map(|why| why.to_string());
         }
+        (Entry::Search(input), Key::Enter) => {
+            let typed = input.value().to_owned();
+            model.entry = Entry::None;
+            viewer::search(model, &typed);
+        }
+        (Entry::Search(input), key) => edit(input, key),
         (Entry::Command(input, _), Key::Enter) => {
             let typed = input.value().trim().to_owned();
             match command_line::obey(model, &typed) {
@@ -122,7 +128,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         model.entry = Entry::Filter(Input::default(), None);
     }
     let input = match (&mut model.entry, model.dialog.as_mut()) {
-        (Entry::Filter(input, _) | Entry::Command(input, _), _) => input,
+        (Entry::Filter(input, _) | Entry::Command(input, _) | Entry::Search(input), _) => input,
         (_, Some(dialog)) if dialog.focus == Focus::Reason => &mut dialog.reason,
         (_, Some(dialog)) if dialog.focus == Focus::Limit => &mut dialog.limit,
         _ => return,

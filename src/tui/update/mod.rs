@@ -9,6 +9,7 @@ mod marks;
 mod navigate;
 mod outcome;
 mod picture;
+mod viewer;
 
 pub use command_line::completions;
 
@@ -169,6 +170,12 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Refresh => return vec![Effect::Nudge, Effect::Repaint],
         Action::Suspend => return vec![Effect::Suspend],
         Action::Quit => return vec![Effect::Quit(Exit::Asked)],
+        Action::Payload => viewer::open(model),
+        Action::Fold => viewer::fold(model),
+        Action::NextHit => viewer::hit(model, 1),
+        Action::PrevHit => viewer::hit(model, -1),
+        Action::Clock => navigate::turn_clock(model),
+        Action::Reveal => return action::reveal(model),
         Action::Replay => return action::replay(model),
         Action::Resume => return action::resume(model),
         Action::RollBack => return action::roll_back(model),
@@ -188,6 +195,9 @@ fn back(model: &mut Model) -> Vec<Effect> {
 
 /// `/`. Where nothing can be filtered it goes to a list that can: what is typed after it must never act as keys.
 fn begin_filter(model: &mut Model) {
+    if model.viewer.is_some() {
+        return viewer::begin_search(model);
+    }
     model.pages.clear();
     if matches!(model.list_place(), Place::Pulse | Place::Circuits) {
         navigate::show(model, View::Onboardings);
@@ -203,6 +213,9 @@ fn nothing_here(action: Action, label: &str) -> String {
             "no rows to mark here: 2 Onboardings, 3 Keys and 4 Letters have some".to_owned()
         }
         Action::Group => "no groups here: 4 Letters has some".to_owned(),
+        Action::Payload | Action::Fold | Action::NextHit | Action::PrevHit | Action::Reveal => {
+            "no payload here: open an onboarding, a key or a letter".to_owned()
+        }
         Action::Release => "no key to release here: 3 Keys has them".to_owned(),
         Action::Discard => "no dead letter to discard here: 4 Letters has them".to_owned(),
         Action::Stop => "no replay to stop here: 1 Pulse and 4 Letters have them".to_owned(),

@@ -1,5 +1,6 @@
 //! Moving: the cursor, the screens, pages in and out. The cursor follows ids, not places.
 
+use super::viewer;
 use crate::{
     engine::{
         filter::Filter,
@@ -7,7 +8,7 @@ use crate::{
     },
     tui::{
         layout,
-        model::{LettersBy, Model, OpenPage, Place, Tone, View},
+        model::{Clock, LettersBy, Model, OpenPage, Place, Tone, View},
     },
 };
 
@@ -22,6 +23,9 @@ pub(super) fn page(model: &Model) -> isize {
 
 /// Moves the cursor, or an open page's text.
 pub(super) fn by(model: &mut Model, rows: isize) {
+    if model.viewer.is_some() {
+        return viewer::by(model, rows);
+    }
     if let Some(page) = model.pages.last_mut() {
         page.top = page.top.saturating_add_signed(rows);
         return;
@@ -59,6 +63,7 @@ pub(super) fn settle(model: &mut Model) {
             page.top = top.min(last);
         }
     }
+    viewer::settle(model);
     if let Some(top) = model.help {
         let lines = crate::tui::view::help_lines(model.read_only());
         model.help = Some(top.min(lines.saturating_sub(model.page_height())));
@@ -71,6 +76,7 @@ pub(super) fn show(model: &mut Model, view: View) {
         leave_group(model);
     }
     model.view = view;
+    model.viewer = None;
     model.pages.clear();
     model.list_mut().from = None;
 }
@@ -80,6 +86,17 @@ pub(super) fn turn(model: &mut Model, by: isize) {
     let count = View::ALL.len();
     let next = (model.view.index() + count).wrapping_add_signed(by) % count;
     show(model, View::ALL[next]);
+}
+
+/// `u`: moments as UTC, as how long ago, or each as is usual.
+pub(super) fn turn_clock(model: &mut Model) {
+    let (clock, said) = match model.clock {
+        Clock::Usual => (Clock::Utc, "times as UTC, everywhere: u shows how long ago"),
+        Clock::Utc => (Clock::Ago, "times as how long ago, everywhere: u shows each as before"),
+        Clock::Ago => (Clock::Usual, "ages in lists, UTC in histories"),
+    };
+    model.clock = clock;
+    model.say(Tone::Note, said);
 }
 
 /// Letters by error, or one by one.
@@ -99,6 +116,9 @@ fn leave_group(model: &mut Model) {
 
 /// Opens what is under the cursor, or what stands behind the open page.
 pub(super) fn open(model: &mut Model) {
+    if model.viewer.is_some() {
+        return viewer::fold(model);
+    }
     let behind = match model.page() {
         Some(Page::Key(page)) => page.row.onboarding.clone().map(Detail::Onboarding),
         Some(Page::Letter(page)) => Some(Detail::Onboarding(page.row.onboarding.clone())),
@@ -151,6 +171,9 @@ fn parked_by(operation: &str) -> (String, Filter) {
 
 /// One step out: a page, then the range, the filter, the marks, the group; answers whether there was one.
 pub(super) fn back(model: &mut Model) -> bool {
+    if model.viewer.take().is_some() {
+        return true;
+    }
     if model.pages.pop().is_some() {
         return true;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::action::shown;
+use super::{action::shown, viewer};
 use crate::{
     domain::action::ActionKind,
     engine::{
@@ -38,6 +38,9 @@ pub(super) fn done(model: &mut Model, ticket: Ticket, result: Result<Receipt, Re
                 told.extend(groups.iter().map(String::as_str));
             }
             model.unmark(&told);
+            if let Some(revealed) = &receipt.revealed {
+                viewer::reveal(model, &dialog.wish, revealed.clone());
+            }
             let tone = if receipt.applied() == receipt.outcomes.len() { Tone::Good } else { Tone::Note };
             model.say(tone, sentence(&receipt));
         }
@@ -81,6 +84,7 @@ fn sentence(receipt: &Receipt) -> String {
             let did = receipt.kind.past();
             format!("{} dead {} {did}", number(applied as i64), plural(applied, "letter"))
         }
+        ActionKind::Reveal => "revealed: shown until this page is left".to_owned(),
         ActionKind::Stop => "replay stopped: what it has begun goes on".to_owned(),
         ActionKind::Force | ActionKind::Pause | ActionKind::Unpause => {
             let id = receipt.outcomes.first().map(|outcome| shown(&outcome.id)).unwrap_or_default();

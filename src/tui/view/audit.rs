@@ -13,14 +13,14 @@ use crate::{
         model::Model,
         widget::{
             table::{Cell, Column, Row, Width},
-            text::{clock, draw_lines, number, piece, wrap},
+            text::{draw_lines, number, piece, wrap},
         },
     },
 };
 
 #[rustfmt::skip]
 const COLUMNS: &[Column] = &[
-    Column::text("at (UTC)", Width::Fit(11), 0),
+    Column::text("at", Width::Fit(11), 0),
     Column::text("operator", Width::Fit(16), 0),
     Column::text("action", Width::Fit(10), 0),
     Column::number("applied", 7, 0),
@@ -38,7 +38,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
     let look = model.look;
     let row = |row: &AuditRow| Row {
         cells: vec![
-            Cell::new(clock(row.at, model.database_now()), look.dim()),
+            Cell::new(phrase::moment(row.at, model), look.dim()),
             Cell::new(row.operator.as_str(), look.base()),
             Cell::new(row.kind.as_str().replace('_', " "), look.accent()),
             Cell::new(number(row.applied), look.base()),

@@ -10,11 +10,14 @@ use ratatui::{
 };
 use tui_input::Input;
 
-use crate::tui::{
-    keys,
-    model::{Entry, Model, Tone},
-    update::completions,
-    widget::text::{draw_lines, fit, piece, width, wrap},
+use crate::{
+    domain::text::{SafeText, is_hostile},
+    tui::{
+        keys,
+        model::{Entry, Model, Tone},
+        update::completions,
+        widget::text::{draw_lines, fit, piece, width, wrap},
+    },
 };
 
 /// Draws the last line; answers whether the real cursor stands in it.
@@ -32,6 +35,11 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) -> bool {
         Entry::Present(input) => {
             let help = "typing replaces it · Backspace clears · ← → edit · Esc leaves";
             field(model, screen, area, ("/", input, model.look.chosen()), None, help);
+            true
+        }
+        Entry::Search(input) => {
+            let help = "Enter looks for it · Esc leaves";
+            field(model, screen, area, ("/", input, Style::new()), None, help);
             true
         }
         Entry::Command(input, error) => {
@@ -105,11 +113,15 @@ fn field(
 
 /// The part of `text` that a field of `columns` shows when it is scrolled; typed text is shown safely.
 pub(super) fn skip_columns(text: &str, skip: usize, columns: usize) -> String {
-    let (mut at, mut out) = (0, String::new());
+    let (mut at, mut out, mut marks) = (0, String::new(), 0);
     for c in text.chars() {
         let wide = width(c.encode_utf8(&mut [0; 4]));
-        if at >= skip && at + wide <= skip + columns && !c.is_control() {
-            out.push(c);
+        marks = if wide == 0 { marks + 1 } else { 0 };
+        if at >= skip && at + wide <= skip + columns && marks < SafeText::MAX_MARKS {
+            match is_hostile(c) {
+                false => out.push(c),
+                true => out.extend(std::iter::repeat_n('?', wide)),
+            }
         }
         at += wide;
     }

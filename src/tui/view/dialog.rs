@@ -129,17 +129,24 @@ fn buttons(model: &Model, dialog: &Dialog, columns: usize) -> Line<'static> {
         line.spans.push(Span::raw(" ".repeat(BETWEEN)));
         line.spans.push(Span::styled(format!("[ {} ]", dialog.verb()), style(Focus::Confirm)));
     }
-    let hint = match (&dialog.stage, dialog.need()) {
+    let hints: &[&str] = match (&dialog.stage, dialog.need()) {
         (Stage::Ready(_), Some(_)) if matches!(dialog.focus, Focus::Typed | Focus::Reason | Focus::Limit) => {
-            " Enter next · Esc leaves"
+            &["Enter next", "Esc leaves"]
         }
-        (Stage::Ready(_), Some(Need::Yes)) => "  y confirms · Tab moves · Esc leaves",
-        (Stage::Ready(_), Some(_)) | (Stage::Lost(..), _) => "  Tab moves · Esc leaves",
-        (Stage::Ready(_), None) => "  nothing would run",
-        _ => "  Esc leaves",
+        (Stage::Ready(_), Some(Need::Yes)) => &["y confirms", "Esc leaves", "Tab moves", "Y copies it"],
+        (Stage::Ready(_), Some(_)) => &["Esc leaves", "Tab moves", "Y copies it"],
+        (Stage::Lost(..), _) => &["Tab moves", "Esc leaves"],
+        (Stage::Ready(_), None) => &["nothing would run"],
+        _ => &["Esc leaves"],
     };
-    if line.width() + width(hint) <= columns {
-        line.spans.push(Span::styled(hint, model.look.dim()));
+    // As many as there is room for, the important ones first.
+    let mut between = "  ";
+    for hint in hints {
+        if line.width() + width(between) + width(hint) > columns {
+            break;
+        }
+        line.spans.push(Span::styled(format!("{between}{hint}"), model.look.dim()));
+        between = " · ";
     }
     line
 }

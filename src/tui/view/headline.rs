@@ -14,7 +14,7 @@ use crate::{
         keys,
         model::Model,
         msg::Key,
-        widget::text::{clock, draw_lines, fit_line, flow, percent, piece, running, width, wrap},
+        widget::text::{draw_lines, fit_line, flow, percent, piece, running, width, wrap},
     },
 };
 
@@ -146,7 +146,7 @@ fn whole(model: &Model, columns: usize) -> Vec<Line<'static>> {
         origin.push(format!("from {}", callers.join(", ")));
     }
     if let (Some(began), false) = (verdict.began.or(verdict.since), verdict.kind == VerdictKind::Calm) {
-        origin.push(format!("began {}", clock(began, model.moment())));
+        origin.push(format!("began {}", phrase::moment(began, model)));
     }
     if !origin.is_empty() {
         lines.extend(wrap(&origin.join(" · "), columns).into_iter().map(|line| piece(line, look.dim())));

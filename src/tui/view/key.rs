@@ -65,7 +65,7 @@ pub(super) fn lines(
         let (word, style) = phrase::letter(letter, model);
         side.push(Line::from(vec![
             Span::styled(word, style),
-            Span::raw(format!("  {} ago", phrase::ago(letter.created_at, model))),
+            Span::raw(format!("  {}", phrase::since(letter.created_at, model))),
         ]));
         side.extend(
             wrap(&phrase::masked(&letter.error), right.saturating_sub(2))
@@ -145,10 +145,6 @@ fn response(model: &Model, page: &KeyPage, columns: usize, lines: &mut Vec<Line<
         fact(model, lines, "headers", &names.join(", "), columns);
     }
     if let Some(body) = &page.response {
-        match serde_json::from_str(body.as_str()) {
-            Ok(json) => payload(model, lines, &json, columns),
-            // What is not JSON, or was cut, has no shape to show.
-            Err(_) => lines.push(piece("not JSON: its content is hidden", look.dim())),
-        }
+        payload(model, lines, body, columns);
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     engine::reader::LetterPage,
     tui::{
         model::Model,
-        widget::text::{clock, piece, span, wrap},
+        widget::text::{piece, wrap},
     },
 };
 
@@ -24,17 +24,16 @@ pub(super) fn lines(
 ) -> (Vec<Line<'static>>, Vec<Line<'static>>) {
     let look = model.look;
     let row = &page.row;
-    let now = model.database_now();
     let (word, style) = phrase::letter(row, model);
     let mut lines: Vec<Line<'static>> =
         wrap(&phrase::masked(&row.label), left).into_iter().map(|line| piece(line, look.title())).collect();
     lines.push(Line::from(vec![
         Span::styled(word, style),
         Span::raw(format!(
-            "  {} in {}, {} ago",
+            "  {} in {}, {}",
             row.reason,
             phrase::id(row.state.as_str()),
-            span(now - row.created_at)
+            phrase::since(row.created_at, model)
         )),
     ]));
     lines.extend(wrap(&phrase::masked(&row.error), left).into_iter().map(|line| piece(line, look.bad())));
@@ -82,7 +81,7 @@ pub(super) fn lines(
             ReplayOutcome::FailedAgain => ("failed again", look.bad()),
             ReplayOutcome::Skipped => ("left out", look.dim()),
         };
-        let when = item.ended_at.map(|at| format!("  {}", clock(at, now))).unwrap_or_default();
+        let when = item.ended_at.map(|at| format!("  {}", phrase::moment(at, model))).unwrap_or_default();
         let became = item
             .became
             .as_ref()
@@ -93,7 +92,7 @@ pub(super) fn lines(
             side.extend(wrap(reason.as_str(), right).into_iter().map(|line| piece(line, look.dim())));
         }
     }
-    head(model, &mut side, "original request, masked");
+    head(model, &mut side, "original request, masked: v looks into it");
     payload(model, &mut side, &page.request, right);
     audit(model, &mut side, &page.audit, right);
     (lines, side)

@@ -15,7 +15,7 @@ use crate::{
         theme::Look,
         widget::{
             table::{Cell, Column, Row, Width},
-            text::{clock, draw_lines, number, rate},
+            text::{draw_lines, number, rate},
         },
     },
 };
@@ -27,8 +27,8 @@ const GROUPS: &[Column] = &[
     Column::text("new", Width::Fit(3), 0),
     Column::text("error", Width::Grow(40), 0),
     Column::text("operation", Width::Fit(22), 3),
-    Column::number("first", 7, 6),
-    Column::number("newest", 7, 0),
+    Column::number("first", 11, 6),
+    Column::number("newest", 11, 0),
     Column::text("last action", Width::Fit(24), 5),
 ];
 
@@ -40,7 +40,7 @@ const LETTERS: &[Column] = &[
     Column::text("error", Width::Grow(30), 0),
     Column::text("why", Width::Fit(9), 5),
     Column::number("replays", 7, 3),
-    Column::number("age", 7, 0),
+    Column::number("age", 11, 0),
     Column::text("last action", Width::Fit(24), 4),
 ];
 
@@ -149,7 +149,7 @@ fn draw_replays(model: &Model, buffer: &mut Buffer, area: Rect) {
 fn replay(model: &Model, row: &ReplayRow) -> Line<'static> {
     let look = model.look;
     let mut line = Line::from(vec![
-        Span::styled(format!("{} ", clock(row.created_at, model.database_now())), look.dim()),
+        Span::styled(format!("{} ", phrase::moment(row.created_at, model)), look.dim()),
         Span::raw(format!("{} of {}: ", row.operator, number(row.total))),
     ]);
     let mut count = |count: i64, what: &str, style: Style| {

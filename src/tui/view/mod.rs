@@ -14,6 +14,8 @@ mod audit;
 mod bottom;
 mod circuits;
 mod dialog;
+mod difference;
+mod errors;
 mod frame;
 mod header;
 mod headline;
@@ -27,7 +29,9 @@ mod onboardings;
 mod page;
 mod phrase;
 mod pulse;
+mod scale;
 mod timeline;
+mod viewer;
 
 use ratatui::{
     Frame,
@@ -119,6 +123,7 @@ fn body_of(model: &Model, screen: &mut Frame<'_>, area: Rect) -> Option<(u16, u1
         Place::Letters => return letters::draw(model, buffer, area),
         Place::Circuits => return circuits::draw(model, buffer, area),
         Place::Audit => return audit::draw(model, buffer, area),
+        Place::Payload => return viewer::draw(model, buffer, area),
         Place::OnboardingPage | Place::KeyPage | Place::LetterPage => page::draw(model, buffer, area),
     }
     None

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use ratatui::text::{Line, Span};
 
 use super::{
+    errors,
     page::{audit, fact, head, payload},
     phrase, timeline,
 };
@@ -77,6 +78,7 @@ fn standing(model: &Model, page: &OnboardingPage, columns: usize) -> Vec<Line<'s
         lines.extend(
             wrap(&phrase::masked(error), columns).into_iter().map(|line| piece(line, model.look.bad())),
         );
+        errors::newest_against_last(model, &page.attempts, columns, &mut lines);
     }
     let last = phrase::last_action(row.last_action.as_ref(), model);
     if !last.is_empty() {
@@ -88,6 +90,7 @@ fn standing(model: &Model, page: &OnboardingPage, columns: usize) -> Vec<Line<'s
 fn states(model: &Model, page: &OnboardingPage, columns: usize, lines: &mut Vec<Line<'static>>) {
     head(model, lines, "states");
     timeline::lines(model, page, columns, lines);
+    errors::kinds(model, &page.attempts, columns, lines);
 }
 
 fn request(model: &Model, page: &OnboardingPage, columns: usize, lines: &mut Vec<Line<'static>>) {
@@ -177,7 +180,7 @@ fn rest(model: &Model, page: &OnboardingPage, columns: usize, lines: &mut Vec<Li
     }
     for letter in &page.letters {
         let (word, style) = phrase::letter(letter, model);
-        let written = format!("  written {} ago", phrase::ago(letter.created_at, model));
+        let written = format!("  written {}", phrase::since(letter.created_at, model));
         lines.push(Line::from(vec![Span::styled(word, style), Span::styled(written, look.dim())]));
         let state = phrase::id(letter.state.as_str());
         let text = format!("{} in {state}: {}", letter.reason, phrase::masked(&letter.error));
@@ -188,7 +191,7 @@ fn rest(model: &Model, page: &OnboardingPage, columns: usize, lines: &mut Vec<Li
         );
     }
     audit(model, lines, &page.audit, columns);
-    head(model, lines, "context, masked");
+    head(model, lines, "context, masked: v looks into it");
     payload(model, lines, &page.context, columns);
     let count = page.entities.len();
     if count > 0 {

@@ -24,7 +24,7 @@ fn columns(width: u16) -> [Column; 9] {
         Column::text("state", Width::Fit(16), 0),
         Column::text("status", Width::Fit(21), 0),
         Column::number("tries", 5, 5),
-        Column::number("moved", 7, 2),
+        Column::number("moved", 11, 2),
         Column::text("error", Width::Grow(error), 1),
         Column::text("last action", Width::Fit(24), 6),
         Column::text("id", Width::Fit(14), 7),

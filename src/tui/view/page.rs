@@ -11,7 +11,7 @@ use crate::{
     engine::reader::{AuditRow, Detail, Page},
     tui::{
         model::Model,
-        widget::text::{clock, draw_lines, piece, wrap},
+        widget::text::{draw_lines, piece, wrap},
     },
 };
 
@@ -114,7 +114,7 @@ pub(super) fn audit(model: &Model, lines: &mut Vec<Line<'static>>, rows: &[Audit
         let why = row.reason.as_ref().map(|why| format!(": {}", phrase::masked(why))).unwrap_or_default();
         let text = format!(
             "{}  {} by {}{why}",
-            clock(row.at, model.database_now()),
+            phrase::moment(row.at, model),
             row.kind.as_str().replace('_', " "),
             row.operator
         );
@@ -122,7 +122,7 @@ pub(super) fn audit(model: &Model, lines: &mut Vec<Line<'static>>, rows: &[Audit
     }
 }
 
-/// A masked payload, indented by its structure, at most `most` lines.
+/// A payload by shape and size, indented by its structure, at most so many lines.
 pub(super) fn payload(
     model: &Model,
     lines: &mut Vec<Line<'static>>,
@@ -130,8 +130,7 @@ pub(super) fn payload(
     columns: usize,
 ) {
     const MOST: usize = 60;
-    let masked = crate::domain::mask::payload(value);
-    let text = serde_json::to_string_pretty(&masked).unwrap_or_default();
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
     let all: Vec<String> = text
         .lines()
         .flat_map(|line| {

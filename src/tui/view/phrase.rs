@@ -20,11 +20,11 @@ use crate::{
     },
     metrics::signals::{KeySignal, VerdictKind},
     tui::{
-        model::Model,
+        model::{Clock, Model},
         theme::Look,
         widget::{
             table::Mark,
-            text::{span, whole_span},
+            text::{clock, span, whole_span},
         },
     },
 };
@@ -61,9 +61,28 @@ pub(super) fn kind_of(error: &SafeText) -> String {
     shape(&masked(error))
 }
 
-/// How long ago.
+/// How long ago, for columns that are compared; UTC where the operator wants that everywhere.
 pub(super) fn ago(at: DateTime<Utc>, model: &Model) -> String {
-    whole_span(model.database_now() - at)
+    match model.clock {
+        Clock::Utc => clock(at, model.database_now()),
+        Clock::Usual | Clock::Ago => whole_span(model.database_now() - at),
+    }
+}
+
+/// The same in a sentence: `57 s ago`, or `14:01:34 UTC`.
+pub(super) fn since(at: DateTime<Utc>, model: &Model) -> String {
+    match model.clock {
+        Clock::Utc => format!("{} UTC", clock(at, model.database_now())),
+        Clock::Usual | Clock::Ago => format!("{} ago", span(model.database_now() - at)),
+    }
+}
+
+/// A moment of a history: UTC, or how long ago where the operator wants that everywhere.
+pub(super) fn moment(at: DateTime<Utc>, model: &Model) -> String {
+    match model.clock {
+        Clock::Ago => format!("{} ago", whole_span(model.database_now() - at)),
+        Clock::Usual | Clock::Utc => clock(at, model.database_now()),
+    }
 }
 
 /// Where an onboarding stands.
@@ -225,14 +244,18 @@ pub(super) fn verdict(kind: VerdictKind, look: Look) -> Style {
 pub(super) fn last_action(last: Option<&LastAction>, model: &Model) -> String {
     last.map_or_else(String::new, |last| {
         let did = last.kind.past();
-        format!("{did} by {}, {} ago", id(&last.operator), span(model.database_now() - last.at))
+        format!("{did} by {}, {}", id(&last.operator), since(last.at, model))
     })
 }
 
 /// `ana, 40 s ago`, for lists.
 pub(super) fn last_action_short(last: Option<&LastAction>, model: &Model) -> String {
     last.map_or_else(String::new, |last| {
-        format!("{}, {} ago", id(&last.operator), whole_span(model.database_now() - last.at))
+        let ago = match model.clock {
+            Clock::Utc => since(last.at, model),
+            Clock::Usual | Clock::Ago => format!("{} ago", whole_span(model.database_now() - last.at)),
+        };
+        format!("{}, {ago}", id(&last.operator))
     })
 }
 

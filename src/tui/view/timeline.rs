@@ -5,7 +5,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::phrase;
+use super::{phrase, scale};
 use crate::{
     domain::{
         attempt::AttemptOutcome,
@@ -17,7 +17,7 @@ use crate::{
     tui::{
         model::Model,
         theme::Look,
-        widget::text::{clock, left, piece, plural, span, wrap},
+        widget::text::{left, piece, plural, span, wrap},
     },
 };
 
@@ -133,7 +133,7 @@ fn state_lines(
         Span::styled(left(&phrase::id(state.as_str()), 17), name_style),
     ];
     if let (Some(first), Some(newest)) = (attempts.first(), attempts.last()) {
-        spans.push(Span::styled(format!(" {}", clock(first.started_at, model.database_now())), look.dim()));
+        spans.push(Span::styled(format!(" {}", phrase::moment(first.started_at, model)), look.dim()));
         let ended = newest.ended_at.unwrap_or_else(|| model.database_now());
         spans.push(Span::styled(format!("  {:>6}", span(ended - first.started_at)), look.dim()));
         let counted = attempts.iter().filter(|attempt| counts(attempt)).count();
@@ -143,6 +143,7 @@ fn state_lines(
     }
     lines.push(Line::from(spans));
     // An attempt that simply worked says nothing the state's line does not.
+    to_scale(model, page, state, &attempts, columns, lines);
     if attempts.len() > 1 || attempts.iter().any(|a| a.outcome != Some(AttemptOutcome::Succeeded)) {
         history(model, attempts, columns, lines);
     }
@@ -162,6 +163,35 @@ fn state_lines(
                 .into_iter()
                 .map(|line| piece(format!("    {line}"), look.dim())),
         );
+    }
+}
+
+/// Attempts and delays as long as they were, also the delay that is still to come.
+fn to_scale(
+    model: &Model,
+    page: &OnboardingPage,
+    state: &StateName,
+    attempts: &[&AttemptRow],
+    columns: usize,
+    lines: &mut Vec<Line<'static>>,
+) {
+    const MOST: usize = 60;
+    let is_current = page.row.current_state.as_ref() == Some(state);
+    let next = page.row.run_at.filter(|_| is_current && page.row.phase == Some(Phase::Waiting));
+    if attempts.len() < 2 && next.is_none() {
+        return;
+    }
+    let now = model.database_now();
+    let spans: Vec<_> = attempts.iter().map(|a| (a.started_at, a.ended_at.unwrap_or(now))).collect();
+    let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return };
+    let until = next.unwrap_or(last.1);
+    let wide = columns.saturating_sub(18).min(MOST);
+    if let Some(bar) = scale::bar(&spans, until, wide) {
+        let whole = span(until.max(last.1) - first.0);
+        lines.push(Line::from(vec![
+            Span::styled(format!("    {bar}"), model.look.warn()),
+            Span::styled(format!("  {whole}"), model.look.dim()),
+        ]));
     }
 }
 
@@ -210,7 +240,7 @@ fn attempt_lines(model: &Model, attempt: &AttemptRow, columns: usize, lines: &mu
     let number = if counts(attempt) { format!("{:>2}.", attempt.attempt) } else { " - ".to_owned() };
     let mut spans = vec![
         Span::styled(format!("    {number} "), look.dim()),
-        Span::styled(format!("{} ", clock(attempt.started_at, model.database_now())), look.dim()),
+        Span::styled(format!("{} ", phrase::moment(attempt.started_at, model)), look.dim()),
         Span::styled(word, style),
     ];
     if let Some(class) = attempt.class {

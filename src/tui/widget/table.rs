@@ -7,7 +7,7 @@ use ratatui::{
     style::{Modifier, Style},
 };
 
-use super::text::{fit, fit_middle, left, right, width};
+use super::text::{fit, fit_apart, fit_middle, left, right, width};
 use crate::tui::theme::Look;
 
 /// How wide a column is.
@@ -120,16 +120,19 @@ impl Table<'_> {
             buffer.set_stringn(x, area.y, title, wide, self.look.title());
             x += (wide + GAP) as u16;
         }
+        let cuts = self.cuts(visible, &widths);
         let mut at = None;
         for (line, row) in shown.enumerate() {
             let y = area.y + 1 + line as u16;
             let selected = self.cursor == Some(line);
             let strike = if row.mark == Mark::Changed { Modifier::CROSSED_OUT } else { Modifier::empty() };
             let mut x = area.x + GUTTER as u16;
-            for ((column, cell), wide) in self.columns.iter().zip(&row.cells).zip(&widths) {
+            for (index, ((column, cell), wide)) in
+                self.columns.iter().zip(&row.cells).zip(&widths).enumerate()
+            {
                 let Some(wide) = *wide else { continue };
-                let cut = if cell.keeps_end { fit_middle(&cell.text, wide) } else { fit(&cell.text, wide) };
-                let text = if column.numeric { right(&cut, wide) } else { cut };
+                let cut = &cuts[line][index];
+                let text = if column.numeric { right(cut, wide) } else { cut.clone() };
                 buffer.set_stringn(x, y, text, wide, cell.style.add_modifier(strike));
                 x += (wide + GAP) as u16;
             }
@@ -146,6 +149,32 @@ impl Table<'_> {
             }
         }
         at
+    }
+
+    /// The texts of the `visible` rows, each in its column's width. Where two that differ would look alike, they do not.
+    fn cuts(&self, visible: usize, widths: &[Option<usize>]) -> Vec<Vec<String>> {
+        let rows: Vec<&Row> = self.rows.iter().take(visible).collect();
+        let wide = |index: usize| widths.get(index).copied().flatten().unwrap_or_default();
+        let cut = |(index, cell): (usize, &Cell)| match cell.keeps_end {
+            true => fit_middle(&cell.text, wide(index)),
+            false => fit(&cell.text, wide(index)),
+        };
+        let cuts: Vec<Vec<String>> =
+            rows.iter().map(|row| row.cells.iter().enumerate().map(cut).collect()).collect();
+        let apart = |line: usize, (index, cell): (usize, &Cell)| {
+            let mine = &cuts[line][index];
+            let alike = cell.keeps_end
+                && *mine != cell.text
+                && rows
+                    .iter()
+                    .zip(&cuts)
+                    .any(|(row, cuts)| cuts.get(index) == Some(mine) && row.cells[index].text != cell.text);
+            if alike { fit_apart(&cell.text, wide(index)) } else { mine.clone() }
+        };
+        let told_apart = |(line, row): (usize, &&Row)| {
+            row.cells.iter().enumerate().map(|cell| apart(line, cell)).collect()
+        };
+        rows.iter().enumerate().map(told_apart).collect()
     }
 
     /// Each column's width; `None`: it left.

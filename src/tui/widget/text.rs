@@ -10,6 +10,8 @@ use ratatui::{
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::domain::onboarding::sha256_hex;
+
 /// Columns `text` takes.
 pub fn width(text: &str) -> usize {
     text.width()
@@ -29,10 +31,20 @@ pub fn fit(text: &str, columns: usize) -> String {
 
 /// `text` in at most `columns`, its middle cut: for ids and URLs, whose ends tell them apart.
 pub fn fit_middle(text: &str, columns: usize) -> String {
+    fit_around("…", text, columns)
+}
+
+/// Like [`fit_middle`], with the beginning of the text's SHA-256 where its middle was: for those that are alike at both
+/// ends.
+pub fn fit_apart(text: &str, columns: usize) -> String {
+    fit_around(&format!("…{}…", &sha256_hex(text.as_bytes())[..6]), text, columns)
+}
+
+fn fit_around(middle: &str, text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
-    let Some(room) = columns.checked_sub(1) else { return String::new() };
+    let Some(room) = columns.checked_sub(width(middle)) else { return fit(text, columns) };
     let end: Vec<&str> = {
         let mut taken = 0;
         let fits = |g: &&str| {
@@ -43,7 +55,7 @@ pub fn fit_middle(text: &str, columns: usize) -> String {
     };
     let end: String = end.into_iter().rev().collect();
     let begin = head(text, room - width(&end));
-    format!("{begin}…{end}")
+    format!("{begin}{middle}{end}")
 }
 
 fn head(text: &str, columns: usize) -> String {
@@ -236,6 +248,10 @@ mod tests {
         assert_eq!(fit("東京都", 4), "東…");
         assert_eq!(fit("abc", 0), "");
         assert_eq!(fit_middle("abcdefgh", 5), "ab…gh");
+        let [one, other] = ["abcdefgh-1-abcdefgh", "abcdefgh-2-abcdefgh"].map(|text| fit_apart(text, 12));
+        assert_eq!((width(&one), &one[..2], &one[one.len() - 2..]), (12, "ab", "gh"));
+        assert_ne!(one, other);
+        assert_eq!(fit_apart("abcdefgh", 5), "abcd…");
     }
 
     #[test]

@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use redrive::{
-    domain::{
-        fault::Fault,
-        id::{OnboardingId, WorkerId},
-        onboarding::Status,
-    },
+    domain::{fault::Fault, id::WorkerId, onboarding::Status},
     engine::{
         filter::Filter,
         reader::{Board, Cursor, Detail, List, Page, Query, Rows},

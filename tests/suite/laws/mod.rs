@@ -59,6 +59,7 @@ mod lock;
 mod redis;
 mod release;
 mod replay;
+mod reveal;
 mod steering;
 mod step;
 mod transaction;

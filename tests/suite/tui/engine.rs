@@ -104,6 +104,7 @@ impl Store for Fake {
                 .collect(),
             replay: None,
             triggered: None,
+            revealed: None,
             repeated: false,
         })
     }

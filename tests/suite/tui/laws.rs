@@ -18,11 +18,8 @@ use unicode_segmentation::UnicodeSegmentation as _;
 use super::{
     plans,
     story::{Story, render},
-    worlds,
+    worlds::{self, PLACES},
 };
-
-const PLACES: [&str; 12] =
-    ["1", "2", "3", "4", "4 z", "5", "6", "2 Enter", "3 Enter", "4 z Enter", "?", ": 'the'"];
 
 #[test]
 fn no_size_panics_whatever_is_shown() {

@@ -40,6 +40,10 @@ fn check_huge(name: &str, world: World, keys: &str) {
 
 fn check_all(name: &str, keys: &str) {
     for world in worlds::all() {
+        // The calm ones look alike, however much room they have.
+        if matches!(world.name, "storm" | "stuck" | "hostile" | "huge") {
+            check_huge(name, world.clone(), keys);
+        }
         check(name, world, keys);
     }
 }
@@ -64,7 +68,6 @@ fn onboardings() {
 #[test]
 fn keys() {
     check_all("keys", "3");
-    check_huge("keys", worlds::storm(), "3");
     check_huge("page-key", worlds::storm(), "3 Enter");
 }
 
@@ -76,7 +79,6 @@ fn letters_by_error() {
 #[test]
 fn circuits() {
     check_all("circuits", "5");
-    check_huge("circuits", worlds::storm(), "5");
     let mut paused = World { name: "paused", ..worlds::storm() };
     super::steering::paused(&mut paused);
     check("circuits", paused.clone(), "5");
@@ -99,6 +101,7 @@ fn pages() {
     for world in [worlds::storm(), worlds::hostile()] {
         check("page-onboarding", world.clone(), "2 Enter");
         check("page-key", world.clone(), "3 Enter");
+        check("page-payload", world.clone(), "2 Enter v");
         check("page-letter", world, "4 z Enter");
     }
 }

@@ -233,6 +233,7 @@ pub(crate) fn receipt(previewed: &Previewed, changed: usize) -> Receipt {
         outcomes: previewed.plan.lines.iter().map(outcome).collect(),
         replay: None,
         triggered: None,
+        revealed: None,
         repeated: false,
     }
 }

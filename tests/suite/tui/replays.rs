@@ -13,7 +13,7 @@ use super::{
     worlds::{self, World},
 };
 
-fn running(world: &mut World) {
+pub(super) fn running(world: &mut World) {
     world.board.as_mut().expect("the storm has a board").replays.push(ReplayRow {
         id: "rp-1".into(),
         operator: "ana".into(),

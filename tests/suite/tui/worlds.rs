@@ -11,6 +11,7 @@ use redrive::{
         fault::FaultClass,
         key::{KeyLife, KeyPhase, KeyStatus},
         letter::{LetterOutcome, LetterReason, LetterStatus, ReplayOutcome},
+        mask,
         onboarding::{Phase, State, Status},
         text::SafeText,
     },
@@ -119,8 +120,8 @@ impl World {
                         "Will be retried when somebody asks again: its lease ran out 31 h ago, so the next caller takes \
                          it over and runs the call again.",
                     ),
-                    response: Some(safe(
-                        r#"{"id":4711,"url":"https://bob:pw@api.github.com/hooks/4711","secret":"x"}"#,
+                    response: Some(mask::payload(
+                        &json!({ "id": 4711, "url": "https://bob:pw@api.github.com/hooks/4711", "secret": "x" }),
                     )),
                     response_bytes: Some(76),
                     response_headers: vec![safe("content-type"), safe("location")],
@@ -134,7 +135,9 @@ impl World {
                 Some(row) => Page::Letter(Box::new(LetterPage {
                     row: row.clone(),
                     key: Some("github.create_hook/on-0001:hook".into()),
-                    request: json!({ "tenantId": "acme", "repoUrl": "https://github.com/acme/payments", "workspaceId": "ws-a1b2c3", "note": "urgent" }),
+                    request: mask::payload(
+                        &json!({ "tenantId": "acme", "repoUrl": "https://github.com/acme/payments", "workspaceId": "ws-a1b2c3", "note": "urgent" }),
+                    ),
                     history: attempts(),
                     replays: vec![ReplayItemRow {
                         replay: "rp-1".into(),
@@ -192,7 +195,9 @@ impl World {
                     CompensationStatus::NothingToUndo,
                 ),
             ],
-            context: json!({ "branch": "main", "files": ["main.tf", "CODEOWNERS"], "commit": { "sha": "0a1b2c", "author": "ana@example.com" }, "token": "ghp_0123456789abcdef" }),
+            context: mask::payload(
+                &json!({ "branch": "main", "files": ["main.tf", "CODEOWNERS"], "commit": { "sha": "0a1b2c", "author": "ana@example.com" }, "token": "ghp_0123456789abcdef" }),
+            ),
             entities: vec![safe("component:default/payments"), safe("resource:default/payments-db")],
             keys: self.keys.iter().take(1).cloned().collect(),
             letters: self.letters.iter().take(1).cloned().collect(),
@@ -713,15 +718,40 @@ pub(crate) fn stale() -> World {
     .named("stale")
 }
 
+/// What a hostile field holds: a cleared screen, a window title, a clipboard (OSC 52), a link (OSC 8), C1 controls, bidi,
+/// zero width, tags, line ends and tabs, a secret, a heap of marks, wide letters and emoji.
+pub(crate) const EVIL: &str = concat!(
+    "\u{1b}[2J\u{1b}]0;owned\u{7}\u{1b}]52;c;b3duZWQ=\u{7}\u{1b}]8;;http://evil.example\u{1b}\\\u{9b}31m\u{9d}",
+    "\u{202e}gpj.exe\u{2066}\u{200b}\u{200d}\u{feff}\u{e0041}\u{e007f}\r\n\tpassword=hunter2 e\u{301}\u{301}\u{301}\u{301}",
+    "\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301} 東京東京東京 👩\u{200d}👩\u{200d}👧 🏴 \u{2028}end",
+);
+
 /// Everything from outside is hostile.
 pub(crate) fn hostile() -> World {
-    let evil = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}gpj.exe\u{200b}\n\tpassword=hunter2 e\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301} 東京東京東京 \u{2028}end";
+    let evil = EVIL;
     let long = "x".repeat(9_000);
+    let marks = format!("e{}", "\u{301}".repeat(1_000));
     let mut world = storm();
+    world.retouch = |page| {
+        page.subtasks.iter_mut().for_each(|(state, name, _)| (*state, *name) = (EVIL.into(), safe(EVIL)));
+        page.entities = vec![safe(EVIL); 7];
+        page.context = mask::payload(&json!({ EVIL: EVIL, "name": EVIL, "id": EVIL.repeat(100) }));
+        page.compensations.iter_mut().for_each(|one| {
+            (one.name, one.operation) = (safe(EVIL), EVIL.to_owned());
+        });
+        for attempt in &mut page.attempts {
+            attempt.worker = EVIL.into();
+            (attempt.error, attempt.reason) = (Some(EVIL.to_owned()), Some(EVIL.to_owned()));
+            attempt.operation = Some(EVIL.to_owned());
+        }
+    };
     for (n, row) in world.onboardings.iter_mut().enumerate() {
         row.tenant_id = safe(evil);
         row.repo_url = safe(&format!("https://bob:hunter2@evil.example/{evil}"));
-        row.error = Some(safe(if n % 2 == 0 { evil } else { &long }));
+        row.error = Some(safe([evil, long.as_str(), marks.as_str()][n % 3]));
+        row.workspace_id = Some(safe(evil));
+        row.parked_by = row.parked_by.as_ref().map(|_| safe(evil));
+        row.owner = row.owner.as_ref().map(|_| evil.into());
         row.id = format!("on-{n:04}{evil}").into();
         row.current_state = Some(evil.into());
         row.last_action = Some(LastAction {
@@ -735,7 +765,9 @@ pub(crate) fn hostile() -> World {
         row.error = safe(&long);
     }
     for row in &mut world.keys {
-        row.key = format!("{evil}/{}", row.key).into();
+        row.key = format!("{evil}/{}/{long}", row.key).into();
+        row.operation = row.operation.as_ref().map(|_| safe(evil));
+        row.request_hash = safe(evil);
         row.locked_by = Some(safe(evil));
     }
     for row in &mut world.audit {
@@ -745,7 +777,14 @@ pub(crate) fn hostile() -> World {
     }
     if let Some(board) = &mut world.board {
         board.circuits.iter_mut().for_each(|row| row.operation = safe(&format!("{}{evil}", row.operation)));
-        board.letter_groups.iter_mut().for_each(|group| group.error = safe(evil));
+        for group in &mut board.letter_groups {
+            (group.error, group.operation) = (safe(evil), Some(safe(evil)));
+        }
+        for circuit in &mut board.circuits {
+            circuit.reports.iter_mut().for_each(|report| report.worker = evil.into());
+            circuit.forced_by = Some(decision(evil, &long));
+        }
+        board.workers.iter_mut().for_each(|worker| worker.id = evil.into());
     }
     if let Some(signals) = &mut world.signals {
         signals.verdict.sentence = safe(&long);
@@ -768,7 +807,104 @@ impl World {
     }
 }
 
-/// Every world.
-pub(crate) fn all() -> [World; 5] {
-    [empty(), calm(), storm(), stale(), hostile()]
+/// Everything hangs: nothing fails, and nothing moves.
+pub(crate) fn stuck() -> World {
+    let counts = Counts {
+        onboardings: Count(412),
+        in_progress: Count(41),
+        stuck: Count(7),
+        completed: Count(364),
+        keys: Count(1_200),
+        keys_stuck: Count(41),
+        oldest_stuck_key: Some(before(5_400)),
+        ..Counts::default()
+    };
+    let calm = calm();
+    let mut signals = signals(VerdictKind::Stuck);
+    signals.verdict.sentence =
+        safe("41 onboardings under way and none has ended for 21 min · no call fails, none answers");
+    signals.verdict.since = Some(before(1_260));
+    signals.verdict.began = Some(before(1_260));
+    for point in &mut signals.chart {
+        (point.first, point.retries) = (Some(0.0), Some(0.0));
+    }
+    World {
+        board: Some(Board { counts, ..calm.board.clone().expect("a calm world has a board") }),
+        onboardings: (0..7)
+            .map(|n| onboarding(n, Some(Phase::Stuck), State::RollingBack))
+            .chain((7..41).map(|n| onboarding(n, Some(Phase::Running), State::ConfiguringSync)))
+            .collect(),
+        keys: (0..41).map(|n| key(n, Some(KeyPhase::Started), true)).collect(),
+        signals: Some(signals),
+        ..calm
+    }
+    .named("stuck")
 }
+
+/// More of everything than a screen, a list or a count holds.
+pub(crate) fn huge() -> World {
+    const ROWS: usize = 10_000;
+    let storm = storm();
+    let most = Count(Query::COUNT_CAP);
+    let counts = Counts {
+        onboardings: most,
+        in_progress: most,
+        parked: most,
+        failed: most,
+        keys: most,
+        keys_stuck: most,
+        letters: most,
+        actions: most,
+        ..storm.board.as_ref().expect("the storm has a board").counts.clone()
+    };
+    let phases = [Phase::Failed, Phase::Parked, Phase::Waiting, Phase::Running];
+    let error = "503 from api.github.com: Service Unavailable";
+    World {
+        board: Some(Board {
+            counts,
+            letter_groups: (0..200).map(|n| group(&format!("a{n}"), 29 + n, error, n % 5 == 0)).collect(),
+            circuits: (0..60)
+                .map(|n| circuit(&format!("service_{n:02}.call"), CircuitState::Closed, Some(0.01), 0))
+                .collect(),
+            ..storm.board.clone().expect("the storm has a board")
+        }),
+        onboardings: (0..ROWS)
+            .map(|n| onboarding(n, Some(phases[n % phases.len()]), State::ConfiguringSync))
+            .collect(),
+        keys: (0..ROWS).map(|n| key(n, Some(KeyPhase::Started), n % 2 == 0)).collect(),
+        letters: (0..ROWS).map(|n| letter(n, "a0", error)).collect(),
+        audit: (0..200).map(|n| action(n, ActionKind::Replay, 371, 41, None)).collect(),
+        ..storm
+    }
+    .named("huge")
+}
+
+/// One more attempt that failed, `seq` in order.
+pub(crate) fn failed_attempt(seq: i32) -> AttemptRow {
+    let newest = attempts().pop().expect("there are some");
+    AttemptRow { seq, started_at: before(20), ended_at: Some(before(19)), ..newest }
+}
+
+/// Every world.
+pub(crate) fn all() -> [World; 7] {
+    [empty(), calm(), storm(), stale(), hostile(), stuck(), huge()]
+}
+
+/// The keys that lead to every place there is.
+pub(crate) const PLACES: [&str; 15] = [
+    "1",
+    "2",
+    "3",
+    "4",
+    "4 z",
+    "5",
+    "6",
+    "2 Enter",
+    "3 Enter",
+    "4 z Enter",
+    "2 Enter v",
+    "3 Enter v",
+    "4 z Enter v",
+    "?",
+    ": 'the'",
+];

@@ -1,7 +1,8 @@
 //! Keys: those in trouble first, and why one will or will not be retried.
 
 use chrono::TimeDelta;
-use sqlx::QueryBuilder;
+use serde_json::Value;
+use sqlx::{QueryBuilder, query};
 
 use super::{
     super::{
@@ -10,20 +11,20 @@ use super::{
     },
     filter::{self, Listed},
     lists::{self, About},
-    page, rows,
+    page,
+    payload::{self, payload},
+    rows,
 };
 use crate::{
     domain::{
         id::KeyId,
         key::{KeyLife, KeyPhase, KeyStatus},
+        mask,
         text::SafeText,
     },
     engine::reader::{Cursor, KeyPage, KeyRow, Query},
     store::value::{Time, clean},
 };
-
-/// How much of a stored response is shown.
-const SHOWN: usize = 4 * 1024;
 
 /// Whether a list wants keys in trouble or all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,15 +102,9 @@ pub(super) async fn of_onboarding(
 pub(super) async fn page(conn: &mut Conn, now: Time, key: &KeyId) -> Result<Option<KeyPage>, sqlx::Error> {
     let Some(found) = one(conn, key.as_str()).await? else { return Ok(None) };
     let row = rows::key(&found, now)?;
-    let select = "SELECT response_body, response_raw, CAST(response_headers AS text) AS headers, status AS word \
-        FROM idempotency_keys WHERE key = $1";
-    let stored = sqlx::query(select).bind(clean(key.as_str())).fetch_one(&mut *conn).await?;
-    let body = match stored.bytes("response_raw")? {
-        Some(raw) => Some(raw),
-        None => stored.opt_text("response_body")?.map(String::into_bytes),
-    };
-    let headers: Vec<(String, String)> = serde_json::from_value(stored.json("headers")?).unwrap_or_default();
-    let word = stored.text("word")?;
+    let stored = query("SELECT status AS word FROM idempotency_keys WHERE key = $1");
+    let word = stored.bind(clean(key.as_str())).fetch_one(&mut *conn).await?.text("word")?;
+    let answer = answer(conn, key).await?;
     let onboarding = match &row.onboarding {
         Some(id) => page::onboarding_row(conn, now, id.as_str()).await?,
         None => None,
@@ -117,9 +112,9 @@ pub(super) async fn page(conn: &mut Conn, now: Time, key: &KeyId) -> Result<Opti
     let letters = page::letters_where(conn, "l.idempotency_key = ", row.key.as_str()).await?;
     Ok(Some(KeyPage {
         why: SafeText::new(&why(&row, &word, now)),
-        response: body.as_deref().map(shown),
-        response_bytes: body.as_ref().map(Vec::len),
-        response_headers: headers.iter().map(|(name, _)| SafeText::new(name)).collect(),
+        response: answer.shape,
+        response_bytes: answer.bytes,
+        response_headers: answer.headers,
         onboarding,
         letters,
         audit: lists::audit_of(conn, About::Key(&clean(key.as_str()))).await?,
@@ -127,17 +122,34 @@ pub(super) async fn page(conn: &mut Conn, now: Time, key: &KeyId) -> Result<Opti
     }))
 }
 
-/// Bytes as text, cut; what is not UTF-8 in hexadecimal.
-fn shown(bytes: &[u8]) -> SafeText {
-    let cut = &bytes[..bytes.len().min(SHOWN)];
-    match std::str::from_utf8(cut) {
-        Ok(text) => SafeText::new(text),
-        // Only the cut itself may have gone through a character.
-        Err(error) if error.error_len().is_none() => {
-            SafeText::new(&String::from_utf8_lossy(&cut[..error.valid_up_to()]))
-        }
-        Err(_) => SafeText::new(&cut.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+/// What is stored under a key, by shape and size.
+#[derive(Default)]
+struct Answer {
+    shape: Option<Value>,
+    bytes: Option<usize>,
+    headers: Vec<SafeText>,
+}
+
+async fn answer(conn: &mut Conn, key: &KeyId) -> Result<Answer, sqlx::Error> {
+    if !payload::may(conn, may_read!("idempotency_keys", "response_body")).await? {
+        return Ok(Answer { shape: Some(mask::denied()), ..Answer::default() });
     }
+    let raw = concat!(
+        "SELECT CAST(response_headers AS text) AS headers, ",
+        payload!("response_raw"),
+        " FROM idempotency_keys WHERE key = $1"
+    );
+    let raw = query(raw).bind(clean(key.as_str())).fetch_one(&mut *conn).await?;
+    let text = concat!("SELECT ", payload!("response_body"), " FROM idempotency_keys WHERE key = $1");
+    let text = query(text).bind(clean(key.as_str())).fetch_one(&mut *conn).await?;
+    let headers: Vec<(String, String)> = serde_json::from_value(raw.json("headers")?).unwrap_or_default();
+    let bytes = raw.opt_int("size")?.or(text.opt_int("size")?);
+    Ok(Answer {
+        shape: payload::shape_of_bytes(&raw)?
+            .map_or_else(|| payload::shape(&text), |shape| Ok(Some(shape)))?,
+        bytes: bytes.and_then(|bytes| usize::try_from(bytes).ok()),
+        headers: headers.iter().map(|(name, _)| SafeText::new(name)).collect(),
+    })
 }
 
 /// Why the next request with the same payload will or will not run.

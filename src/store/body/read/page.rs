@@ -12,12 +12,14 @@ use super::{
     },
     attempts, key,
     lists::{self, About},
+    payload::{self, payload},
     rows, unclaimed,
 };
 use crate::{
     domain::{
         id::{LetterId, OnboardingId},
         letter::ReplayOutcome,
+        mask,
         text::SafeText,
     },
     engine::reader::{
@@ -57,9 +59,18 @@ pub(super) async fn onboarding(
     let id = &clean(id.as_str());
     let Some(mut row) = onboarding_row(conn, now, id).await? else { return Ok(None) };
     unclaimed::explain(conn, now, workers, &mut row).await?;
-    let select = "SELECT CAST(context AS text) AS context FROM onboarding_state WHERE onboarding_id = $1";
-    let context = query(select).bind(id).fetch_optional(&mut *conn).await?;
-    let context = context.map(|row| row.json("context")).transpose()?.unwrap_or_default();
+    let context = match payload::may(conn, may_read!("onboarding_state", "context")).await? {
+        true => {
+            let select = concat!(
+                "SELECT ",
+                payload!("CAST(context AS text)"),
+                " FROM onboarding_state WHERE onboarding_id = $1"
+            );
+            let row = query(select).bind(id).fetch_optional(&mut *conn).await?;
+            row.map(|row| payload::shape(&row)).transpose()?.flatten().unwrap_or_default()
+        }
+        false => mask::denied(),
+    };
     let open: BTreeSet<String> = standing::open_circuits(conn, now).await?;
     Ok(Some(OnboardingPage {
         row,
@@ -85,6 +96,9 @@ async fn subtasks(conn: &mut Conn, id: &str) -> Result<Vec<Subtask>, sqlx::Error
 
 /// Those it owns; for rows of others those they noted, as far as they exist.
 async fn entities(conn: &mut Conn, id: &str) -> Result<Vec<SafeText>, sqlx::Error> {
+    if !payload::may(conn, may_read!("entities", "metadata")).await? {
+        return Ok(Vec::new());
+    }
     let select = "SELECT e.kind, coalesce(e.metadata ->> 'namespace', 'default') AS namespace, e.metadata ->> 'name' AS name \
         FROM entity_owners o JOIN entities e ON e.id = o.entity_id WHERE o.onboarding_id = $1 ORDER BY 1, 2, 3 LIMIT 2000";
     let reference = |row: &Row| -> Result<SafeText, sqlx::Error> {
@@ -116,14 +130,26 @@ async fn entities(conn: &mut Conn, id: &str) -> Result<Vec<SafeText>, sqlx::Erro
 pub(super) async fn letter(conn: &mut Conn, id: &LetterId) -> Result<Option<LetterPage>, sqlx::Error> {
     let id = clean(id.as_str());
     let Some(row) = letters_where(conn, "l.id = ", &id).await?.pop() else { return Ok(None) };
-    let select = "SELECT idempotency_key, CAST(request AS text) AS request, CAST(history AS text) AS history \
-        FROM dead_letters WHERE id = $1";
-    let kept = query(select).bind(&id).fetch_one(&mut *conn).await?;
-    let history: Vec<AttemptRow> = serde_json::from_value(kept.json("history")?).unwrap_or_default();
+    let kept = query("SELECT idempotency_key FROM dead_letters WHERE id = $1");
+    let kept = kept.bind(&id).fetch_one(&mut *conn).await?;
+    let (request, history) = match payload::may(conn, may_read!("dead_letters", "request")).await? {
+        true => {
+            let select = concat!(
+                "SELECT CAST(history AS text) AS history, ",
+                payload!("CAST(request AS text)"),
+                " FROM dead_letters WHERE id = $1"
+            );
+            let kept = query(select).bind(&id).fetch_one(&mut *conn).await?;
+            let history: Vec<AttemptRow> = serde_json::from_value(kept.json("history")?).unwrap_or_default();
+            (payload::shape(&kept)?.unwrap_or_default(), history)
+        }
+        // What is kept with the letter is not for this role; what was recorded of the attempts is.
+        false => (mask::denied(), attempts(conn, row.onboarding.as_str()).await?),
+    };
     Ok(Some(LetterPage {
         row,
         key: kept.opt_id("idempotency_key")?,
-        request: kept.json("request")?,
+        request,
         history,
         replays: replays(conn, &id).await?,
         audit: lists::audit_of(conn, About::Letter(&id)).await?,

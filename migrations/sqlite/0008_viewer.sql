@@ -1,0 +1,2 @@
+-- Rights are granted on Postgres only.
+SELECT 1;
