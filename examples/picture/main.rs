@@ -12,10 +12,14 @@
 //!   --keys 'j Enter'   presses keys
 //!   --type TEXT        types TEXT
 //!   --out FILE         writes the screen as FILE: .png, .svg or .txt
+//!   --film 1           from here on looks at the screen so often, in seconds; what changed becomes a frame of a fifth of one
+//!   --hold 2           the newest frame stands for so long, in seconds
+//!   --out FILE.gif     writes the film and ends it
 //! ```
 //! Steps are done in the order given, so one run takes any number of pictures. The program is killed after the last.
 //! A PROGRAM without a folder is first looked for where cargo puts its binaries, beside this example.
 
+mod film;
 #[allow(dead_code, reason = "pictures need a part of what tests need")]
 #[path = "../../tests/suite/support/pty.rs"]
 mod pty;
@@ -30,6 +34,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use film::Film;
 use pty::Terminal;
 
 /// How long a screen must stay unchanged to count as whole, and how long that is waited for.
@@ -68,6 +73,7 @@ fn take() -> Result<()> {
 
     let mut palette = &svg::DARK;
     let mut limit = Duration::from_secs(60);
+    let mut film: Option<Film> = None;
     for (option, value) in steps {
         match option {
             "--size" => {
@@ -81,8 +87,21 @@ fn take() -> Result<()> {
             "--wait" | "--gone" => {
                 let wanted = option == "--wait";
                 let what = format!("{option} {value:?}");
-                let seen = terminal.look_for(&what, limit, |screen| screen.contains(value) == wanted);
-                seen.map_err(anyhow::Error::msg)?;
+                let holds = |screen: &str| screen.contains(value) == wanted;
+                match &mut film {
+                    None => terminal.look_for(&what, limit, holds).map(|_| ()).map_err(anyhow::Error::msg)?,
+                    Some(film) => film.look_for(&terminal, palette, &what, limit, holds)?,
+                }
+            }
+            "--film" => film = Some(Film::every(Duration::from_secs_f32(value.parse()?))),
+            "--hold" => {
+                terminal.settle(QUIET.0, QUIET.1);
+                let film = film.as_mut().context("--hold holds a film: begin it with --film")?;
+                film.hold(&terminal, palette, value.parse().context("--hold wants seconds")?);
+            }
+            "--out" if value.ends_with(".gif") => {
+                let film = film.take().context("a .gif is a film: begin it with --film")?;
+                film.write(Path::new(value)).with_context(|| format!("writing {value}"))?;
             }
             "--keys" => terminal.press(value),
             "--type" => terminal.type_text(value),
@@ -112,23 +131,24 @@ fn write(terminal: &Terminal, palette: &svg::Palette, file: &Path) -> Result<()>
     match file.extension().and_then(|kind| kind.to_str()) {
         Some("txt") => Ok(fs::write(file, terminal.screen())?),
         Some("svg") => Ok(fs::write(file, svg::draw(&terminal.cells(), palette))?),
-        Some("png") => {
-            let mut converter = Command::new("rsvg-convert")
-                .args(["--format=png", "--zoom=1.5", "--output"])
-                .arg(file)
-                .stdin(Stdio::piped())
-                .spawn()
-                .context(
-                    "rsvg-convert does not start; on Debian: apt-get install librsvg2-bin fonts-dejavu-core",
-                )?;
-            let mut input = converter.stdin.take().context("the input is piped")?;
-            input.write_all(svg::draw(&terminal.cells(), palette).as_bytes())?;
-            drop(input);
-            if !converter.wait()?.success() {
-                bail!("rsvg-convert failed, see above");
-            }
-            Ok(())
-        }
-        _ => bail!("a picture is .png, .svg or .txt"),
+        Some("png") => png(&svg::draw(&terminal.cells(), palette), "1.5", file),
+        _ => bail!("a picture is .png, .svg or .txt, a film .gif"),
     }
+}
+
+/// Paints `svg` as `file`, enlarged.
+fn png(svg: &str, zoom: &str, file: &Path) -> Result<()> {
+    let mut converter = Command::new("rsvg-convert")
+        .args(["--format=png", "--zoom", zoom, "--output"])
+        .arg(file)
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("rsvg-convert does not start; on Debian: apt-get install librsvg2-bin fonts-dejavu-core")?;
+    let mut input = converter.stdin.take().context("the input is piped")?;
+    input.write_all(svg.as_bytes())?;
+    drop(input);
+    if !converter.wait()?.success() {
+        bail!("rsvg-convert failed, see above");
+    }
+    Ok(())
 }

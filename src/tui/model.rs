@@ -112,10 +112,10 @@ impl Charted {
 }
 
 /// One row as the lists' logic sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowRef {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowRef<'a> {
     /// Its id, raw.
-    pub id: String,
+    pub id: &'a str,
     /// What a command names; 0 where rows have none.
     pub version: i64,
 }
@@ -504,7 +504,7 @@ impl Model {
     /// The id under the cursor, if its row is on the list that is shown.
     pub fn selected(&self) -> Option<String> {
         let id = self.list().cursor.as_ref()?;
-        self.rows().into_iter().map(|row| row.id).find(|row| row == id)
+        self.rows().iter().any(|row| row.id == id).then(|| id.clone())
     }
 
     /// The groups that match the filter.
@@ -516,19 +516,21 @@ impl Model {
     }
 
     /// The list's rows as ids and versions.
-    pub fn rows(&self) -> Vec<RowRef> {
-        let row = |id: &str, version| RowRef { id: id.to_owned(), version };
+    pub fn rows(&self) -> Vec<RowRef<'_>> {
+        fn row(id: &str) -> RowRef<'_> {
+            RowRef { id, version: 0 }
+        }
         match self.list_place() {
-            Place::Groups => self.groups().iter().map(|g| row(&g.fingerprint, 0)).collect(),
+            Place::Groups => self.groups().into_iter().map(|g| row(&g.fingerprint)).collect(),
             Place::Circuits => self
                 .board()
-                .map_or_else(Vec::new, |b| b.circuits.iter().map(|c| row(c.operation.as_str(), 0)).collect()),
+                .map_or_else(Vec::new, |b| b.circuits.iter().map(|c| row(c.operation.as_str())).collect()),
             _ => self.listed().map_or_else(Vec::new, rows_of),
         }
     }
 
     /// Where the cursor is among `rows`: by id, else where the id was.
-    pub fn cursor_in(&self, rows: &[RowRef]) -> usize {
+    pub fn cursor_in(&self, rows: &[RowRef<'_>]) -> usize {
         let list = self.list();
         let by_id = list.cursor.as_ref().and_then(|id| rows.iter().position(|row| row.id == *id));
         by_id.unwrap_or_else(|| list.index.min(rows.len().saturating_sub(1)))
@@ -653,8 +655,10 @@ impl Model {
 }
 
 /// Ids and versions of `rows`.
-pub fn rows_of(rows: &Rows) -> Vec<RowRef> {
-    let row = |id: &str, version| RowRef { id: id.to_owned(), version };
+pub fn rows_of(rows: &Rows) -> Vec<RowRef<'_>> {
+    fn row(id: &str, version: i64) -> RowRef<'_> {
+        RowRef { id, version }
+    }
     match rows {
         Rows::None => Vec::new(),
         Rows::Onboardings(rows) => rows.iter().map(|r| row(r.id.as_str(), r.version)).collect(),

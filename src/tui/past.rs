@@ -8,9 +8,10 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 
 use crate::{
-    engine::reader::Board,
+    engine::reader::{Board, Rows},
     metrics::signals::{Point, Signals},
     poll::Snapshot,
 };
@@ -174,6 +175,34 @@ fn ends(chart: &[Point]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
 
 /// How much a picture takes, about.
 fn weight(picture: &Snapshot) -> usize {
+    let fixed = size_of::<Snapshot>() + size_of::<Board>() + size_of::<Signals>();
+    let board = picture.board.as_deref().map_or(0, |board| {
+        let Board { workers, circuits, pauses, letter_groups, replays, page, .. } = board;
+        weighed(&(workers, circuits, pauses, letter_groups, replays, page)) + weight_of(&board.rows)
+    });
+    fixed + board + weighed(&picture.signals.as_deref())
+}
+
+/// Of a long list a few rows are weighed for all: this is done for every picture.
+fn weight_of(rows: &Rows) -> usize {
+    fn a_few<T: Serialize>(rows: &[T]) -> usize {
+        const FEW: usize = 20;
+        let (sum, few) = rows
+            .iter()
+            .step_by((rows.len() / FEW).max(1))
+            .fold((0, 0), |(sum, few), row| (sum + weighed(row), few + 1));
+        sum * rows.len() / few.max(1)
+    }
+    match rows {
+        Rows::None => 0,
+        Rows::Onboardings(rows) => a_few(rows),
+        Rows::Keys(rows) => a_few(rows),
+        Rows::Letters(rows) => a_few(rows),
+        Rows::Audit(rows) => a_few(rows),
+    }
+}
+
+fn weighed(value: &impl Serialize) -> usize {
     struct Counted(usize);
     impl std::io::Write for Counted {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -184,9 +213,8 @@ fn weight(picture: &Snapshot) -> usize {
             Ok(())
         }
     }
-    let mut counted = Counted(size_of::<Snapshot>() + size_of::<Board>() + size_of::<Signals>());
+    let mut counted = Counted(0);
     // Counting bytes cannot fail; a value that JSON cannot hold would end the count, no more.
-    let _ = serde_json::to_writer(&mut counted, &picture.board.as_deref());
-    let _ = serde_json::to_writer(&mut counted, &picture.signals.as_deref());
+    let _ = serde_json::to_writer(&mut counted, value);
     counted.0
 }

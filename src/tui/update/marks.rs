@@ -16,20 +16,19 @@ use crate::{
 pub(super) fn toggle(model: &mut Model) {
     let rows = model.rows();
     let cursor = model.cursor_in(&rows);
-    let Some(row) = rows.get(cursor).cloned() else { return };
-    let list = model.list_mut();
-    match list.range.take().and_then(|begin| rows.iter().position(|row| row.id == begin)) {
-        Some(begin) => {
-            let (first, last) = (begin.min(cursor), begin.max(cursor));
-            list.marks.extend(rows[first..=last].iter().map(|row| (row.id.clone(), row.version)));
-        }
-        None => {
-            if list.marks.remove(&row.id).is_none() {
-                list.marks.insert(row.id, row.version);
-            }
-            super::navigate::by(model, 1);
-        }
+    let Some(row) = rows.get(cursor) else { return };
+    let begin = model.list().range.as_ref().and_then(|begin| rows.iter().position(|row| row.id == *begin));
+    if let Some(begin) = begin {
+        let marked = owned(&rows[begin.min(cursor)..=begin.max(cursor)]);
+        return mark(model, marked);
     }
+    let (id, version) = (row.id.to_owned(), row.version);
+    let list = model.list_mut();
+    list.range = None;
+    if list.marks.remove(&id).is_none() {
+        list.marks.insert(id, version);
+    }
+    super::navigate::by(model, 1);
 }
 
 /// Begins a range at the cursor, or gives it up.
@@ -46,7 +45,7 @@ pub(super) fn begin_range(model: &mut Model) {
 pub(super) fn all(model: &mut Model) -> Vec<Effect> {
     let place = model.list_place();
     if place == Place::Groups {
-        let rows = model.rows();
+        let rows = owned(&model.rows());
         let count = rows.len();
         mark(model, rows);
         model.say(Tone::Note, format!("{count} {} marked", plural(count, "group")));
@@ -75,7 +74,7 @@ pub(super) fn matched(model: &mut Model, ticket: Ticket, result: Result<Rows, Re
     match result {
         Err(refusal) => model.say(Tone::Bad, format!("could not mark all: {refusal}")),
         Ok(rows) => {
-            let rows = rows_of(&rows);
+            let rows = owned(&rows_of(&rows));
             let count = rows.len();
             let capped = i64::try_from(count).unwrap_or(i64::MAX) >= Query::COUNT_CAP;
             let more = if capped { ": that is the cap, more may match" } else { ", all that match" };
@@ -85,8 +84,12 @@ pub(super) fn matched(model: &mut Model, ticket: Ticket, result: Result<Rows, Re
     }
 }
 
-fn mark(model: &mut Model, rows: Vec<RowRef>) {
+fn mark(model: &mut Model, rows: Vec<(String, i64)>) {
     let list = model.list_mut();
     list.range = None;
-    list.marks.extend(rows.into_iter().map(|row| (row.id, row.version)));
+    list.marks.extend(rows);
+}
+
+fn owned(rows: &[RowRef<'_>]) -> Vec<(String, i64)> {
+    rows.iter().map(|row| (row.id.to_owned(), row.version)).collect()
 }

@@ -33,12 +33,13 @@ pub(super) fn by(model: &mut Model, rows: isize) {
     let all = model.rows();
     let Some(last) = all.len().checked_sub(1) else { return };
     let index = model.cursor_in(&all).saturating_add_signed(rows).min(last);
+    let id = all[index].id.to_owned();
+    let read = u32::try_from(all.len()).unwrap_or(u32::MAX);
     let list = model.list_mut();
-    list.cursor = Some(all[index].id.clone());
+    list.cursor = Some(id);
     list.index = index;
     // More rows are read when the cursor comes near the last one.
     let limit = list.limit.max(Query::DEFAULT_LIMIT);
-    let read = u32::try_from(all.len()).unwrap_or(u32::MAX);
     if read >= limit && index + 50 > last && i64::from(limit) < Query::COUNT_CAP {
         list.limit = limit + Query::DEFAULT_LIMIT;
     }
@@ -48,12 +49,12 @@ pub(super) fn by(model: &mut Model, rows: isize) {
 pub(super) fn settle(model: &mut Model) {
     let rows = model.rows();
     let index = model.cursor_in(&rows);
-    let height = model.list_height();
-    if !rows.is_empty() {
+    let (height, count) = (model.list_height(), rows.len());
+    if let Some(id) = rows.get(index).map(|row| row.id.to_owned()) {
         let list = model.list_mut();
-        list.cursor = rows.get(index).map(|row| row.id.clone());
+        list.cursor = Some(id);
         list.index = index;
-        list.top = layout::scrolled(list.top, index, height, rows.len());
+        list.top = layout::scrolled(list.top, index, height, count);
     }
     let height = model.page_height();
     if let Some(top) = model.pages.last().map(|page| page.top) {

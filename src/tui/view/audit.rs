@@ -48,7 +48,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
         ],
         ..Row::default()
     };
-    let at = onboardings::draw_table(model, buffer, inner, COLUMNS, rows.iter().map(row), "no action");
+    let at = onboardings::draw_table(model, buffer, inner, COLUMNS, (rows, row), "no action");
     let here = rows.iter().find(|row| model.list().cursor.as_deref() == Some(row.id.as_str()));
     if let (true, Some(row)) = (panel > 0, here) {
         let inner = frame::draw(

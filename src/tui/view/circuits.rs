@@ -54,7 +54,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
     let board = model.board()?;
     let inner =
         frame::draw_tight(model, buffer, list, &Line::from(format!(" circuits · {} ", board.circuits.len())));
-    let rows = board.circuits.iter().map(|row| cells(model, row));
+    let rows = (&board.circuits[..], |row: &_| cells(model, row));
     let at =
         onboardings::draw_table(model, buffer, inner, COLUMNS, rows, "no circuit: no worker has told of one");
     let here =

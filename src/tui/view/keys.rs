@@ -43,8 +43,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
     }
     let inner = frame::draw_tight(model, buffer, list, &onboardings::title(model, "keys"));
     let Some(Rows::Keys(rows)) = model.listed() else { return onboardings::reading(model, buffer, inner) };
-    let rows = rows.iter().map(|row| cells(model, row));
-    onboardings::draw_table(model, buffer, inner, COLUMNS, rows, "no key")
+    onboardings::draw_table(model, buffer, inner, COLUMNS, (rows, |row| cells(model, row)), "no key")
 }
 
 fn cells(model: &Model, row: &KeyRow) -> Row {

@@ -86,8 +86,7 @@ pub(super) fn draw_groups(model: &Model, buffer: &mut Buffer, area: Rect) -> Opt
         ],
         mark: phrase::mark(model, &group.fingerprint, 0),
     };
-    let rows = groups.iter().map(row);
-    onboardings::draw_table(model, buffer, inner, GROUPS, rows, "no dead letter")
+    onboardings::draw_table(model, buffer, inner, GROUPS, (&groups, row), "no dead letter")
 }
 
 /// One by one; answers where the cursor is.
@@ -122,8 +121,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
             mark: phrase::mark(model, row.id.as_str(), row.version),
         }
     };
-    let rows = rows.iter().map(row);
-    onboardings::draw_table(model, buffer, inner, LETTERS, rows, "no dead letter")
+    onboardings::draw_table(model, buffer, inner, LETTERS, (rows, row), "no dead letter")
 }
 
 /// How many of the letters listed are open, as on the tab; not known under a filter.

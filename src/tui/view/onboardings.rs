@@ -61,8 +61,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
             mark: phrase::mark(model, row.id.as_str(), row.version),
         }
     };
-    let rows = rows.iter().map(row);
-    draw_table(model, buffer, inner, &columns(area.width), rows, "no onboarding")
+    draw_table(model, buffer, inner, &columns(area.width), (rows, row), "no onboarding")
 }
 
 /// A list's title: its name, how many match, the filter, the marks.
@@ -83,10 +82,8 @@ pub(super) fn title(model: &Model, name: &str) -> Line<'static> {
     }
     if !list.marks.is_empty() {
         let refs = model.rows();
-        let changed = refs
-            .iter()
-            .filter(|row| list.marks.get(&row.id).is_some_and(|seen| *seen != row.version))
-            .count();
+        let changed =
+            refs.iter().filter(|row| list.marks.get(row.id).is_some_and(|seen| *seen != row.version)).count();
         text.push_str(&format!("· {} marked ", list.marks.len()));
         if changed > 0 {
             text.push_str(&format!("· {changed} of them changed since "));
@@ -105,15 +102,15 @@ pub(super) fn reading(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<
 }
 
 /// A table with the list's cursor, or why there is none. Only the rows on the screen are made.
-pub(super) fn draw_table(
+pub(super) fn draw_table<T>(
     model: &Model,
     buffer: &mut Buffer,
     area: Rect,
     columns: &[Column],
-    rows: impl ExactSizeIterator<Item = Row>,
+    (rows, row): (&[T], impl Fn(&T) -> Row),
     none: &str,
 ) -> Option<(u16, u16)> {
-    if rows.len() == 0 {
+    if rows.is_empty() {
         let text = match model.list().filter.is_empty() {
             true => none.to_owned(),
             false => format!("{none} matches: Esc clears the filter"),
@@ -124,6 +121,6 @@ pub(super) fn draw_table(
     let visible = usize::from(area.height.saturating_sub(1)).max(1);
     let cursor = model.cursor_in(&model.rows());
     let top = crate::tui::layout::scrolled(model.list().top, cursor, visible, rows.len());
-    let rows = rows.skip(top).take(visible).collect();
+    let rows = rows.iter().skip(top).take(visible).map(row).collect();
     Table { columns, rows, cursor: cursor.checked_sub(top), look: model.look }.draw(buffer, area)
 }
