@@ -17,6 +17,17 @@ use crate::{
 /// How long a frame stands, in hundredths of a second, as GIF counts.
 const FRAME: u32 = 20;
 
+fn run(command: &mut Command, package: &str) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command
+        .status()
+        .with_context(|| format!("{name} does not start; on Debian: apt-get install {package}"))?;
+    if !status.success() {
+        bail!("{name} failed, see above");
+    }
+    Ok(())
+}
+
 /// Frames, and how long each stands.
 pub(crate) struct Film {
     every: Duration,
@@ -73,13 +84,9 @@ impl Film {
             png(frame, "1", &picture)?;
             converter.arg("-delay").arg(stands.to_string()).arg(picture);
         }
+        // Flat colours and their edges need few.
+        run(converter.args(["+dither", "-colors", "48"]).arg(file), "imagemagick")?;
         // Each frame is cut to what changed.
-        converter.args(["+dither", "-colors", "48", "-layers", "OptimizePlus"]).arg(file);
-        let done =
-            converter.status().context("convert does not start; on Debian: apt-get install imagemagick")?;
-        if !done.success() {
-            bail!("convert failed, see above");
-        }
-        Ok(())
+        run(Command::new("gifsicle").args(["-O3", "--colors", "48", "--batch"]).arg(file), "gifsicle")
     }
 }
