@@ -53,7 +53,7 @@ fn s_offers_the_orders_of_the_list_and_the_database_sorts_by_the_chosen_one() {
     story.press("3 s").see("1 ● trouble").see("2 lock-age").press("Esc").not_see("sort by");
     story.press(": 'sort_lock-age' Enter").see("· by lock-age");
     assert_eq!(story.model.query().order, Some(Order::LockAge));
-    story.press("1 s").see("sort has nothing").press("5 : 'sort_newest' Enter").see("nothing to sort here");
+    story.press("1 s").see("nothing to sort here").press("5 : 'sort_newest' Enter").see("nothing to sort here");
 }
 
 #[test]
@@ -98,8 +98,8 @@ fn tab_completes_fields_their_words_and_what_is_on_the_picture() {
     };
     let mut story = storm();
     story.press("2 / 'sta'").see("Tab: status: state:").press("Tab");
-    assert_eq!(typed(&story), "sta", "both begin so");
-    story.press("'tu' Tab");
+    assert_eq!(typed(&story), "stat", "as much as both share");
+    story.press("'u' Tab");
     assert_eq!(typed(&story), "status:");
     story.press("'par' Tab");
     assert_eq!(typed(&story), "status:parked ");
@@ -125,8 +125,6 @@ fn comparisons_and_mistakes_are_told_exactly() {
 
 #[test]
 fn the_command_line_lists_everything_and_finds_it_by_what_it_does() {
-    let mut story = storm();
-    story.press(":").see("to do").press("'compens'");
     let mut story = storm();
     story.press(": 'undo'").see("roll-back").see("B");
     // The list is gone through with the arrows and obeyed with Enter.
