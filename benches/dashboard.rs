@@ -84,6 +84,7 @@ impl Screen {
             interval: Duration::from_secs(1),
             playback: None,
             recording: false,
+            preferences: Default::default(),
         };
         let (world, sent) = (worlds::huge(), Sent::default());
         let viewport = Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1));

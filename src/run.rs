@@ -41,7 +41,11 @@ use crate::{
     },
     service::process::Process,
     store::{self, OpenOptions},
-    tui,
+    tui::{
+        self,
+        preferences::{Preferences, Switch},
+        theme::Palette,
+    },
 };
 
 /// The exit code of a process that SIGTERM ended.
@@ -65,6 +69,14 @@ pub struct Settings {
     pub operator: String,
     /// The context's name, for the header.
     pub context: Option<String>,
+    /// Mistakes are dear in it.
+    pub production: bool,
+    /// The contexts that the dashboard can go to.
+    pub contexts: Vec<Elsewhere>,
+    /// What the operator chose.
+    pub preferences: Preferences,
+    /// The colours the config file names.
+    pub theme: Option<Palette>,
     /// Where the pipeline's upstreams are.
     pub upstreams: Upstreams,
     /// How the engine behaves.
@@ -83,7 +95,37 @@ pub struct Settings {
     pub log: Option<std::path::PathBuf>,
 }
 
+/// Another context of the config file.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    /// Its name.
+    pub name: String,
+    /// Its database, if it names one.
+    pub database_url: Option<String>,
+    /// Where its metrics endpoints are named, or what is wrong with that.
+    pub metrics: Result<Vec<Origin>, String>,
+    /// Its Prometheus server, or what is wrong with it.
+    pub prometheus: Result<Option<(String, Admission)>, String>,
+    /// Nothing may be written in it.
+    pub read_only: bool,
+    /// Mistakes are dear in it.
+    pub production: bool,
+}
+
 impl Settings {
+    /// The same in another context.
+    fn within(&self, place: &Elsewhere) -> Self {
+        Self {
+            database_url: place.database_url.clone(),
+            metrics: place.metrics.clone(),
+            prometheus: place.prometheus.clone(),
+            read_only: place.read_only,
+            context: Some(place.name.clone()),
+            production: place.production,
+            ..self.clone()
+        }
+    }
+
     /// The database's URL.
     ///
     /// # Errors
@@ -104,6 +146,8 @@ pub struct Look {
     pub interval: Duration,
     /// Where every picture is recorded.
     pub record: Option<PathBuf>,
+    /// Whether it listens to the mouse.
+    pub mouse: bool,
 }
 
 /// An open database.
@@ -253,6 +297,8 @@ pub fn upstreams(settings: &Settings, listen: SocketAddr, plan: &demo::Plan) -> 
 /// When a part of the demo or the terminal cannot be set up.
 pub fn demo(settings: &Settings, plan: &demo::Plan, look: &Look) -> anyhow::Result<ExitCode> {
     log(settings.log.as_deref(), Quiet::Always)?;
+    // A demo has one place, and nothing in it is dear.
+    let settings = &Settings { contexts: Vec::new(), production: false, ..settings.clone() };
     runtime()?.block_on(async {
         let recorder = recorder(look, DEMO)?;
         // Asked to stop before there is a dashboard to ask, it leaves nothing behind either.
@@ -299,6 +345,49 @@ pub async fn rehearse(plan: &demo::Plan) -> anyhow::Result<Option<demo::Report>>
 pub fn top(settings: &Settings, look: &Look) -> anyhow::Result<ExitCode> {
     log(settings.log.as_deref(), Quiet::Always)?;
     runtime()?.block_on(async {
+        let mut shown = Shown::open(settings, look).await?;
+        loop {
+            let exit = shown.show().await;
+            let Ok(tui::Exit::Context(switch)) = exit else {
+                shown.close().await;
+                return Ok(ExitCode::from(exit?.code()));
+            };
+            // A signal in between has no dashboard to tell.
+            let next = tokio::select! {
+                biased;
+                () = stopped()? => None,
+                next = shown.switched(switch) => Some(next),
+            };
+            match next {
+                None => {
+                    shown.close().await;
+                    return Ok(ExitCode::from(STOPPED));
+                }
+                Some(Ok(next)) => std::mem::replace(&mut shown, next).close().await,
+                Some(Err(error)) => {
+                    let why = format!("still here: {error:#}");
+                    shown.settings.preferences.greeting = Some(SafeText::new(&why).as_str().to_owned());
+                }
+            }
+        }
+    })
+}
+
+/// A dashboard's database and targets, looked at.
+struct Shown {
+    settings: Settings,
+    look: Look,
+    engine: Engine,
+    feed: Feed,
+    title: String,
+    /// Answers why pictures are not recorded any more.
+    recording: Option<oneshot::Receiver<String>>,
+    tracker: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl Shown {
+    async fn open(settings: &Settings, look: &Look) -> anyhow::Result<Self> {
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
         let opened = open(settings).await?;
         let sources = Sources {
@@ -311,21 +400,40 @@ pub fn top(settings: &Settings, look: &Look) -> anyhow::Result<ExitCode> {
             presets: settings.presets.clone(),
         };
         let feed = poll::start(sources, &tracker, &cancel)?;
+        let label = opened.engine.reader().label();
         let title = match &settings.context {
-            Some(context) => format!("{context} · {}", opened.engine.reader().label()),
-            None => opened.engine.reader().label(),
+            Some(context) => format!("{context} · {label}"),
+            None => label,
         };
         let recording = recorder(look, &title)?.map(|recorder| record(recorder, &feed, &tracker, &cancel));
+        let (settings, look) = (settings.clone(), look.clone());
+        Ok(Self { settings, look, engine: opened.engine, feed, title, recording, tracker, cancel })
+    }
+
+    async fn show(&mut self) -> Result<tui::Exit, tui::TuiError> {
         // A URL with a password is not handed on to a clipboard.
-        let database = settings.database_url.clone().filter(|url| mask::secrets(url) == *url);
-        let named = (title.as_str(), database);
-        let session = session(settings, look, opened.engine, &feed, named, recording, (&tracker, &cancel));
-        let shown = tui::run(session).await;
-        cancel.cancel();
-        tracker.close();
-        let _ = tokio::time::timeout(Duration::from_secs(1), tracker.wait()).await;
-        Ok(ExitCode::from(shown?.code()))
-    })
+        let database = self.settings.database_url.clone().filter(|url| mask::secrets(url) == *url);
+        let (engine, named) = (self.engine.clone(), (self.title.as_str(), database));
+        let recording = self.recording.take();
+        let owners = (&self.tracker, &self.cancel);
+        tui::run(session(&self.settings, &self.look, engine, &self.feed, named, recording, owners)).await
+    }
+
+    /// The dashboard of another context; this one stays as it is, with the look the operator left it in.
+    async fn switched(&mut self, switch: Switch) -> anyhow::Result<Self> {
+        (self.look.look, self.look.interval) = (switch.look, switch.interval);
+        self.settings.preferences.view = Some(switch.view);
+        self.settings.preferences.greeting = None;
+        let Some(place) = self.settings.contexts.get(switch.context) else { bail!("no such context") };
+        let next = self.settings.within(place);
+        Self::open(&next, &self.look).await.with_context(|| format!("cannot go to context {}", place.name))
+    }
+
+    async fn close(self) {
+        self.cancel.cancel();
+        self.tracker.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.tracker.wait()).await;
+    }
 }
 
 /// `redrive top --playback`.
@@ -348,7 +456,9 @@ pub fn playback(settings: &Settings, look: &Look, file: &Path, speed: f64) -> an
             title: recording.head.title.as_str().to_owned(),
             database: None,
             interval: Duration::from_millis(recording.head.interval_ms),
+            pace: watch::Sender::new(look.interval),
             look: look.look,
+            preferences: Preferences { mouse: look.mouse, ..settings.preferences.clone() },
             recording: None,
             cancel: cancel.clone(),
             tracker: tracker.clone(),
@@ -449,8 +559,19 @@ fn session(
         title: title.to_owned(),
         database,
         interval: look.interval,
+        pace: feed.pace.clone(),
         look: look.look,
         recording,
+        preferences: Preferences {
+            contexts: match look.record {
+                // A recording is of one place.
+                Some(_) => Vec::new(),
+                None => settings.contexts.iter().map(|place| place.name.clone()).collect(),
+            },
+            production: settings.production,
+            mouse: look.mouse,
+            ..settings.preferences.clone()
+        },
         cancel: cancel.clone(),
         tracker: tracker.clone(),
     }

@@ -1,10 +1,6 @@
 //! A film of a terminal: what changed from look to look, each for a fifth of a second, so that minutes pass in seconds.
 
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
@@ -49,7 +45,7 @@ impl Film {
         limit: Duration,
         holds: impl Fn(&str) -> bool,
     ) -> Result<()> {
-        let begun = Instant::now();
+        let begun = redrive::clock::instant();
         loop {
             let seen = terminal.look_for(what, self.every, &holds);
             self.take(terminal, palette, FRAME);

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{anyhow, bail};
 use clap::Args;
 
-use super::{Settings, output};
+use super::{Settings, output, wrong_usage};
 use crate::{
     clock,
     domain::text::SafeText,
@@ -160,6 +160,11 @@ pub(super) async fn act(
             print_plan(&plan)?;
         }
         return Ok(if plan.will_run() > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    if settings.production && acting.reason.is_none() {
+        return wrong_usage(
+            "this context is marked production: say why with --reason TEXT; nothing was changed",
+        );
     }
     if !acting.yes {
         print_plan(&plan)?;

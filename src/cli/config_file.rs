@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::de::{DeTable, DeValue};
 
 use super::{
+    comfort::{FileKeys, FileView},
     policies::{FileOperation, FileRoof, FileState},
     targets::{FileServer, FileTarget},
     verdict::FileVerdict,
@@ -32,6 +33,13 @@ pub(super) struct File {
     pub(super) target: Vec<FileTarget>,
     pub(super) prometheus: Option<FileServer>,
     pub(super) read_only: bool,
+    pub(super) production: bool,
+    pub(super) theme: Option<String>,
+    pub(super) mouse: Option<bool>,
+    /// Which keys ask for what, by action.
+    pub(super) keys: BTreeMap<String, FileKeys>,
+    /// Screens to find again.
+    pub(super) view: BTreeMap<String, FileView>,
     pub(super) context: BTreeMap<String, Place>,
     pub(super) upstreams: FileUpstreams,
     pub(super) engine: FileEngine,
@@ -62,6 +70,8 @@ pub(super) struct Place {
     pub(super) target: Vec<FileTarget>,
     pub(super) prometheus: Option<FileServer>,
     pub(super) read_only: bool,
+    /// Mistakes are dear here: read-only until `:rw`, and nothing is done without a reason.
+    pub(super) production: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -58,7 +58,7 @@ pub(super) fn run(settings: &Settings, args: Args) -> anyhow::Result<ExitCode> {
         }
         Some(listen) => run::upstreams(settings, listen, &plan),
         None if args.headless => run::block(settings, headless(&plan, args.json)),
-        None => run::demo(settings, &plan, &args.top.into()),
+        None => run::demo(settings, &plan, &args.top.look(settings)),
     }
 }
 

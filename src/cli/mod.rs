@@ -6,6 +6,7 @@
 mod act;
 mod check;
 mod circuits;
+mod comfort;
 mod config_file;
 mod demo;
 mod keys;
@@ -116,7 +117,7 @@ enum Command {
 #[derive(Debug, Clone, Args)]
 struct Top {
     /// Colours to begin with; NO_COLOR, TERM=dumb and a locale without UTF-8 are obeyed
-    #[arg(long, value_name = "THEME", value_parser = ["dark", "light"])]
+    #[arg(long, value_name = "THEME", value_parser = Palette::CHOICES.map(Palette::name))]
     theme: Option<String>,
     /// How often the database is read and targets are scraped
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
@@ -124,6 +125,9 @@ struct Top {
     /// Record every picture into this new file, without pages and payloads and with secrets masked
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Leave the mouse to the terminal: no click, no wheel
+    #[arg(long)]
+    no_mouse: bool,
 }
 
 /// The dashboard of a database, or of a recording.
@@ -215,7 +219,8 @@ fn dispatch(cli: Cli, names_a_database: bool) -> anyhow::Result<ExitCode> {
     let settings = settings::gather(&cli.common)?;
     match cli.command {
         None => {
-            run::top(&settings, &Top { theme: None, interval: Duration::from_secs(1), record: None }.into())
+            let top = Top { theme: None, interval: Duration::from_secs(1), record: None, no_mouse: false };
+            run::top(&settings, &top.look(&settings))
         }
         Some(Command::Top(Watch { playback: Some(_), .. }))
             if names_a_database || !cli.common.metrics.is_empty() || cli.common.prometheus.is_some() =>
@@ -225,9 +230,9 @@ fn dispatch(cli: Cli, names_a_database: bool) -> anyhow::Result<ExitCode> {
             )
         }
         Some(Command::Top(Watch { playback: Some(file), top, speed })) => {
-            run::playback(&settings, &top.into(), &file, speed)
+            run::playback(&settings, &top.look(&settings), &file, speed)
         }
-        Some(Command::Top(watch)) => run::top(&settings, &watch.top.into()),
+        Some(Command::Top(watch)) => run::top(&settings, &watch.top.look(&settings)),
         Some(Command::Demo(_)) if names_a_database => wrong_usage(
             "the demo brings a database of its own: leave --database-url away, or look at yours with redrive top",
         ),
@@ -247,14 +252,17 @@ fn dispatch(cli: Cli, names_a_database: bool) -> anyhow::Result<ExitCode> {
     }
 }
 
-impl From<Top> for run::Look {
-    fn from(top: Top) -> Self {
-        let of_environment = Look::of_environment(|name| std::env::var(name).ok());
-        let look = match top.theme.as_deref() {
-            Some("light") if of_environment.palette == Palette::Dark => of_environment.toggled(),
-            _ => of_environment,
-        };
-        Self { look, interval: top.interval, record: top.record }
+impl Top {
+    /// Flags over the config file over what the environment allows.
+    fn look(&self, settings: &Settings) -> run::Look {
+        let look = Look::of_environment(|name| std::env::var(name).ok());
+        let palette = self.theme.as_deref().and_then(Palette::named).or(settings.theme);
+        run::Look {
+            look: palette.map_or(look, |palette| look.with(palette)),
+            interval: self.interval,
+            record: self.record.clone(),
+            mouse: settings.preferences.mouse && !self.no_mouse,
+        }
     }
 }
 

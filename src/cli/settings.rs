@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, env, time::Duration};
 use anyhow::{Context, bail};
 
 use super::{
-    Common,
+    Common, comfort,
     config_file::{ConfigFile, FileUpstreams, Place, Time},
     policies, targets, verdict, wrong_usage,
 };
 use crate::{
     config::{Engine, Intake, Retention, Upstreams},
     metrics::source::Presets,
-    run::Settings,
+    run::{Elsewhere, Settings},
 };
 
 /// Gathers the settings.
@@ -30,6 +30,7 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
             target: values.target.clone(),
             prometheus: values.prometheus.clone(),
             read_only: values.read_only,
+            production: values.production,
         },
         Some(name) => match values.context.get(name) {
             Some(place) => place.clone(),
@@ -53,6 +54,10 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         read_only: flags.read_only || place.read_only,
         operator: flags.operator.clone().or_else(login_name).unwrap_or_else(|| "unknown".to_owned()),
         context: flags.context.clone(),
+        production: place.production,
+        contexts: values.context.iter().map(|(name, place)| elsewhere(name, place, flags, &file)).collect(),
+        preferences: comfort::preferences(&file)?,
+        theme: comfort::theme(&file)?,
         upstreams: upstreams(&values.upstreams),
         rules: verdict::rules(&file, engine.time_factor)?,
         presets: Presets::with(values.preset.clone()),
@@ -62,6 +67,19 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         token: variable("REDRIVE_TOKEN"),
         log: flags.log.clone(),
     })
+}
+
+/// A context that `:ctx` goes to. What was said on the command line of the first one's database is not said of it.
+fn elsewhere(name: &str, place: &Place, flags: &Common, file: &ConfigFile) -> Elsewhere {
+    let within = ["context", name];
+    Elsewhere {
+        name: name.to_owned(),
+        database_url: place.database_url.clone().or_else(|| variable("DATABASE_URL")),
+        metrics: targets::origins(&[], place, (file, &within)),
+        prometheus: targets::server(None, place, (file, &within)),
+        read_only: flags.read_only || place.read_only,
+        production: place.production,
+    }
 }
 
 fn names(contexts: &BTreeMap<String, Place>) -> String {

@@ -31,6 +31,14 @@ words!(
         Id = "id",
         /// Who did it.
         Operator = "operator",
+        /// How long ago it began, compared: `>1h`, `<10m`.
+        Age = "age",
+        /// How often it was tried, compared: `>3`.
+        Attempts = "attempts",
+        /// How often it was replayed, compared.
+        Replays = "replays",
+        /// How many other requests came under the key, compared.
+        Conflicts = "conflicts",
     }
 );
 
@@ -39,10 +47,97 @@ words!(
 pub struct Term {
     /// The column; `None` looks at all text columns of the list.
     pub field: Option<Field>,
-    /// What it must contain (status and state: equal, and a known word), without regard to case.
+    /// What it must contain (status and state: equal, and a known word), without regard to case; of fields that are
+    /// compared, the sign and the number or time: [`Term::compared`].
     pub value: String,
     /// The row must not match.
     pub negated: bool,
+}
+
+/// How a number or an age is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is its sign")]
+pub enum Comparison {
+    Less,
+    AtMost,
+    Equal,
+    AtLeast,
+    More,
+}
+
+impl Field {
+    /// Whether its values are compared instead of looked for.
+    pub const fn is_compared(self) -> bool {
+        matches!(self, Self::Age | Self::Attempts | Self::Replays | Self::Conflicts)
+    }
+
+    /// The fields that rows of `list` have.
+    pub const fn of(list: &List) -> &'static [Self] {
+        use Field as F;
+        match list {
+            List::Onboardings => &[
+                F::Status,
+                F::State,
+                F::Tenant,
+                F::Repo,
+                F::Error,
+                F::Operation,
+                F::Id,
+                F::Operator,
+                F::Age,
+                F::Attempts,
+            ],
+            List::Keys => &[
+                F::Status,
+                F::State,
+                F::Tenant,
+                F::Repo,
+                F::Operation,
+                F::Id,
+                F::Operator,
+                F::Age,
+                F::Attempts,
+                F::Conflicts,
+            ],
+            List::Letters { .. } => &[
+                F::Status,
+                F::State,
+                F::Tenant,
+                F::Repo,
+                F::Error,
+                F::Operation,
+                F::Id,
+                F::Operator,
+                F::Age,
+                F::Replays,
+            ],
+            List::Audit => &[F::Status, F::Id, F::Operator, F::Age],
+            List::None => Self::ALL,
+        }
+    }
+}
+
+impl Term {
+    /// What the row's age (in seconds) or number is compared with; `None` for fields that are not compared.
+    pub fn compared(&self) -> Option<(Comparison, i64)> {
+        self.field.filter(|field| field.is_compared()).and_then(|field| compared(field, &self.value))
+    }
+}
+
+/// An age needs a sign, because hardly a row is exactly so old.
+fn compared(field: Field, value: &str) -> Option<(Comparison, i64)> {
+    use Comparison::{AtLeast, AtMost, Equal, Less, More};
+    let signs = [(">=", AtLeast), ("<=", AtMost), (">", More), ("<", Less), ("=", Equal)];
+    let (comparison, rest) = signs
+        .into_iter()
+        .find_map(|(sign, comparison)| value.strip_prefix(sign).map(|rest| (comparison, rest)))
+        .unwrap_or((Equal, value));
+    if field == Field::Age {
+        let age = humantime::parse_duration(rest.trim()).ok()?;
+        let seconds = i64::try_from(age.as_secs()).ok().filter(|seconds| *seconds <= 100 * 366 * 86_400)?;
+        return (comparison != Equal).then_some((comparison, seconds));
+    }
+    rest.trim().parse::<u32>().ok().map(|number| (comparison, i64::from(number)))
 }
 
 /// Every term must hold.
@@ -56,8 +151,40 @@ pub struct Filter {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// No such field.
-    #[error("no field {0:?}: use status, state, tenant, repo, error, operation, id or operator")]
+    #[error(
+        "no field {0:?}: use status, state, tenant, repo, error, operation, id, operator, age, attempts, replays or conflicts"
+    )]
     UnknownField(String),
+    /// Rows of this list have no such field.
+    #[error("{whose} no {field}: use {known}")]
+    NotHere {
+        /// `keys have`.
+        whose: &'static str,
+        /// Which.
+        field: Field,
+        /// Those they have.
+        known: String,
+    },
+    /// It is not a comparison.
+    #[error("{field}:{found} is not a comparison: {example}")]
+    NotCompared {
+        /// Of which field.
+        field: Field,
+        /// What was typed.
+        found: String,
+        /// What would be.
+        example: &'static str,
+    },
+    /// In one of several words.
+    #[error("word {at}, {word}: {why}")]
+    At {
+        /// Which, from 1.
+        at: usize,
+        /// As typed, cut.
+        word: String,
+        /// What is wrong with it.
+        why: Box<FilterError>,
+    },
     /// A quote was opened and never closed.
     #[error("a quote is not closed")]
     OpenQuote,
@@ -83,6 +210,16 @@ pub enum FilterError {
         /// The states that begin so, separated by "or".
         candidates: String,
     },
+}
+
+impl FilterError {
+    /// What is wrong, wherever.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::At { why, .. } => why.cause(),
+            cause => cause,
+        }
+    }
 }
 
 type Words = fn() -> Vec<&'static str>;
@@ -172,7 +309,24 @@ impl Filter {
     /// # Errors
     /// What cannot be read, in words.
     pub fn parse(typed: &str) -> Result<Self, FilterError> {
-        Self::of(typed, &STATUSES)
+        Self::of(&List::None, typed, &STATUSES)
+    }
+
+    /// The words that may stand after `field:` in a list, as far as they are known beforehand.
+    pub fn known_values(list: &List, field: Field) -> Vec<String> {
+        let told = |words: Words| self::list(words).split(", ").map(str::to_owned).collect();
+        match (field, list) {
+            (Field::State, _) => told(STATE_WORDS),
+            (Field::Status, List::Onboardings) => told(ONBOARDING_WORDS),
+            (Field::Status, List::Keys) => told(KEY_WORDS),
+            (Field::Status, List::Letters { .. }) => told(LETTER_WORDS),
+            (Field::Status, List::Audit) => told(AUDIT_WORDS),
+            (Field::Age, _) => [">1h", "<10m", ">1day"].map(str::to_owned).to_vec(),
+            (Field::Attempts | Field::Replays | Field::Conflicts, _) => {
+                [">0", ">3", "=1"].map(str::to_owned).to_vec()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The same for rows of one list: a status of another list's would find nothing and not say why.
@@ -181,6 +335,7 @@ impl Filter {
     /// What cannot be read, in words.
     pub fn parse_for(list: &List, typed: &str) -> Result<Self, FilterError> {
         Self::of(
+            list,
             typed,
             match list {
                 List::Onboardings => &STATUSES[..1],
@@ -192,13 +347,33 @@ impl Filter {
         )
     }
 
-    fn of(typed: &str, statuses: &[(&str, Words)]) -> Result<Self, FilterError> {
-        let terms = split(typed)?.into_iter().map(|word| term(&word, statuses)).collect::<Result<_, _>>()?;
-        Ok(Self { terms })
+    fn of(list: &List, typed: &str, statuses: &[(&str, Words)]) -> Result<Self, FilterError> {
+        let words = split(typed)?;
+        let several = words.len() > 1;
+        let read = |(at, word): (usize, &String)| {
+            term(list, word, statuses).map_err(|why| match several {
+                true => {
+                    FilterError::At { at: at + 1, word: word.chars().take(40).collect(), why: Box::new(why) }
+                }
+                false => why,
+            })
+        };
+        Ok(Self { terms: words.iter().enumerate().map(read).collect::<Result<_, _>>()? })
     }
 }
 
-fn term(word: &str, statuses: &[(&str, Words)]) -> Result<Term, FilterError> {
+/// Whose rows, for errors.
+const fn whose(list: &List) -> &'static str {
+    match list {
+        List::Onboardings => "onboardings have",
+        List::Keys => "keys have",
+        List::Letters { .. } => "letters have",
+        List::Audit => "the audit's rows have",
+        List::None => "these rows have",
+    }
+}
+
+fn term(list: &List, word: &str, statuses: &[(&str, Words)]) -> Result<Term, FilterError> {
     let (negated, rest) = word.strip_prefix('!').map_or((false, word), |rest| (true, rest));
     // A URL has a colon too: only a plain word before it names a field.
     let (field, value) = match rest.split_once(':') {
@@ -212,7 +387,18 @@ fn term(word: &str, statuses: &[(&str, Words)]) -> Result<Term, FilterError> {
     if value.is_empty() {
         return Err(FilterError::NoValue(word.to_owned()));
     }
+    if let Some(field) = field.filter(|field| !Field::of(list).contains(field)) {
+        let known = Field::of(list).iter().map(|field| field.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(FilterError::NotHere { whose: whose(list), field, known });
+    }
     let value = match field {
+        Some(field) if field.is_compared() && compared(field, value).is_none() => {
+            let example = match field {
+                Field::Age => "age:>1h, age:<10m",
+                _ => "use >3, >=3, <3, <=3 or =3",
+            };
+            return Err(FilterError::NotCompared { field, found: value.to_owned(), example });
+        }
         Some(Field::Status) => status(value, statuses)?,
         Some(Field::State) => state(value)?,
         _ => value.to_owned(),
@@ -331,5 +517,31 @@ mod tests {
         );
         let refused = value("state:NOTIFING").unwrap_err();
         assert!(refused.starts_with("no state \"NOTIFING\": use RECEIVED, VALIDATING,"), "{refused}");
+    }
+
+    #[test]
+    fn ages_and_numbers_are_compared() {
+        use Comparison::{AtMost, Equal, More};
+        let compared = |typed: &str| Filter::parse(typed).map(|filter| filter.terms[0].compared());
+        assert_eq!(compared("age:>1h"), Ok(Some((More, 3_600))));
+        assert_eq!(compared("!age:<=\"1h 30m\""), Ok(Some((AtMost, 5_400))));
+        assert_eq!(compared("attempts:3"), Ok(Some((Equal, 3))));
+        assert_eq!(compared("replays:>0"), Ok(Some((More, 0))));
+        assert_eq!(compared("acme"), Ok(None));
+        for (typed, said) in [
+            ("age:1h", "age:1h is not a comparison: age:>1h, age:<10m"),
+            ("age:>soon", "age:>soon is not a comparison: age:>1h, age:<10m"),
+            ("attempts:many", "attempts:many is not a comparison: use >3, >=3, <3, <=3 or =3"),
+        ] {
+            assert_eq!(Filter::parse(typed).unwrap_err().to_string(), said);
+        }
+    }
+
+    #[test]
+    fn of_several_words_the_wrong_one_is_named() {
+        let said = Filter::parse_for(&List::Keys, "status:stuck error:503").unwrap_err().to_string();
+        assert!(said.starts_with("word 2, error:503: keys have no error: use status, state,"), "{said}");
+        let said = Filter::parse("tenant:a age: x").unwrap_err().to_string();
+        assert_eq!(said, "word 2, age:: nothing after \"age:\"");
     }
 }

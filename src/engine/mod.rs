@@ -19,6 +19,7 @@ pub mod injection;
 pub mod key;
 pub mod lock;
 pub mod observer;
+pub mod order;
 pub mod plan;
 pub mod policies;
 pub mod reader;

@@ -14,6 +14,7 @@ use super::{
     command::{Command, LastAction},
     filter::Filter,
     observer::Denial,
+    order::Order,
     plan::{CompensationStanding, KeyStanding, Standing},
     runs::Newest,
     store::StoreError,
@@ -69,6 +70,8 @@ pub struct Query {
     pub list: List,
     /// What to leave in.
     pub filter: Filter,
+    /// In which order; `None`, or one the list does not know: its first.
+    pub order: Option<Order>,
     /// Rows after this one, in the list's order; `None`: from the top.
     pub after: Option<Cursor>,
     /// How many rows at most; 0 means [`Query::DEFAULT_LIMIT`].
@@ -84,7 +87,8 @@ impl Query {
     pub const COUNT_CAP: i64 = 10_000;
 }
 
-/// A place in a list ordered by `(created_at, id)`.
+/// A place in a list: of the newest or oldest by `(created_at, id)`, in other orders where the row `id` stands now
+/// (when it is gone, or left the window, the list is at its end).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// Of the last row seen.

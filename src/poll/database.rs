@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Reads what is asked for, for ever.
 pub(super) async fn look(
     reader: Arc<dyn Reader>,
-    interval: Duration,
+    interval: watch::Receiver<Duration>,
     mut asked: watch::Receiver<Query>,
     nudge: Arc<Notify>,
     snapshots: Arc<watch::Sender<Arc<Snapshot>>>,
@@ -43,6 +43,7 @@ pub(super) async fn look(
             }
             Err(error) => snapshot.database.error = Some(SafeText::new(&error)),
         });
+        let interval = *interval.borrow();
         let pause = interval.saturating_mul(2_u32.saturating_pow(failures.min(10))).min(LONGEST_PAUSE);
         let pause = if failures == 0 { interval } else { pause };
         tokio::select! {

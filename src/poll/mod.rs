@@ -52,6 +52,8 @@ pub struct Feed {
     pub queries: watch::Sender<Query>,
     /// Asks for a fresh picture now.
     pub nudge: Arc<Notify>,
+    /// How often the database is read.
+    pub pace: watch::Sender<Duration>,
 }
 
 /// Starts looking, until `cancel`.
@@ -75,9 +77,10 @@ pub fn start(sources: Sources, tracker: &TaskTracker, cancel: &CancellationToken
     let snapshots = Arc::new(snapshots);
     let (queries, asked) = watch::channel(Query::default());
     let nudge = Arc::new(Notify::new());
+    let (pace, interval) = watch::channel(sources.interval);
     let database = database::look(
         Arc::clone(&sources.reader),
-        sources.interval,
+        interval,
         asked,
         Arc::clone(&nudge),
         Arc::clone(&snapshots),
@@ -90,7 +93,7 @@ pub fn start(sources: Sources, tracker: &TaskTracker, cancel: &CancellationToken
         let cancelled = cancel.clone();
         tracker.spawn(async move { cancelled.run_until_cancelled(looking).await });
     }
-    Ok(Feed { snapshots: seen, queries, nudge })
+    Ok(Feed { snapshots: seen, queries, nudge, pace })
 }
 
 /// Changes the picture: the next number, the present moment, and what `change` says.

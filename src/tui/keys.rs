@@ -1,10 +1,11 @@
-//! The key table: the only source of lookup, hint line, `?` help, the README's table and read-only mode.
+//! The key table: the only source (with what [`super::keymap`] changes) of lookup, hint line, `?` help, the README's table and read-only mode.
 //!
 //! Lower case never writes; every write is Shift and a letter, and always opens a preview.
 
 use std::fmt::Write as _;
 
 use super::{
+    keymap::Keymap,
     model::{Place, View},
     msg::Key,
 };
@@ -27,6 +28,9 @@ pub enum Action {
     NextView,
     PrevView,
     Filter,
+    Sort,
+    Slower,
+    Faster,
     CommandLine,
     Help,
     Mark,
@@ -90,6 +94,7 @@ pub struct Binding {
 const MARKABLE: &[Place] = &[Place::Onboardings, Place::Keys, Place::Groups, Place::Letters];
 const FILTERABLE: &[Place] =
     &[Place::Onboardings, Place::Keys, Place::Groups, Place::Letters, Place::Audit, Place::Payload];
+const SORTABLE: &[Place] = &[Place::Onboardings, Place::Keys, Place::Groups, Place::Letters, Place::Audit];
 const WITH_ID: &[Place] = &[
     Place::Onboardings,
     Place::Keys,
@@ -187,8 +192,11 @@ pub const TABLE: &[Binding] = &[
     looks(Action::Show(View::Audit), &[Key::Char('6')], "Audit", "Who did what.", &[], 0),
     looks(Action::NextView, &[Key::Tab], "next", "The next screen.", &[], 0),
     looks(Action::PrevView, &[Key::BackTab], "previous", "The screen before.", &[], 0),
-    looks(Action::Filter, &[Key::Char('/')], "filter", "Filter: field:value, !not, \"quotes\", free text over ids and errors; in a payload, search. Fields: status state tenant repo error operation id operator.", FILTERABLE, 6),
-    looks(Action::CommandLine, &[Key::Char(':')], "command", "Command line; Tab completes.", &[], 9),
+    looks(Action::Filter, &[Key::Char('/')], "filter", "Filter: field:value, !not, \"quotes\", free text over ids and errors; Tab completes; in a payload, search. Fields: status state tenant repo error operation id operator; age:>1h attempts:>3 replays:>0 conflicts:>0.", FILTERABLE, 6),
+    looks(Action::Sort, &[Key::Char('s')], "sort", "The orders this list can come in; the database sorts.", SORTABLE, 8),
+    looks(Action::Slower, &[Key::Char('+')], "slower", "Read the database less often.", &[], 0),
+    looks(Action::Faster, &[Key::Char('-')], "faster", "Read the database more often.", &[], 0),
+    looks(Action::CommandLine, &[Key::Char(':')], "command", "Command line: everything there is to do; type to search, Tab completes, ↑ ↓ choose.", &[], 9),
     looks(Action::Help, &[Key::Char('?')], "help", "This page.", &[], 11),
     looks(Action::Mark, &[Key::Char(' ')], "mark", "Mark the row, or take the mark off.", MARKABLE, 5),
     looks(Action::MarkRange, &[Key::Char('V')], "range", "Begin a range; Space marks it.", MARKABLE, 0),
@@ -203,7 +211,7 @@ pub const TABLE: &[Binding] = &[
     looks(Action::StepBack, &[Key::Left], "step back", "While frozen: the picture before this one; those of the last 30 minutes are kept.", &[], 0),
     looks(Action::StepForth, &[Key::Right], "step forth", "While frozen: the picture after this one.", &[], 0),
     looks(Action::Chart, &[Key::Char('a')], "chart", "The chart: first tries and retries per second, the load factor, the share of retries that helped.", &[Place::Pulse], 7),
-    looks(Action::Theme, &[Key::Char('t')], "theme", "Dark or light.", &[], 0),
+    looks(Action::Theme, &[Key::Char('t')], "theme", "The next theme: dark, light, high contrast, colour-blind-safe.", &[], 0),
     looks(Action::CopyId, &[Key::Char('y')], "copy id", "Copy the row's id to the clipboard (OSC 52).", WITH_ID, 0),
     looks(Action::CopyCommand, &[Key::Char('Y')], "copy command", "Copy the command line that shows the same; in a dialog, the one that does it.", &[], 0),
     looks(Action::Refresh, &[Key::Ctrl('r')], "refresh", "Read again now and paint everything anew.", &[], 0),
@@ -226,15 +234,10 @@ impl Binding {
         self.places.is_empty() || self.places.contains(&place)
     }
 
-    /// Its keys as people read them: `j`, `Ctrl+D`, `Space`.
-    pub fn shown_keys(&self) -> String {
-        self.keys.iter().map(|key| shown(*key)).collect::<Vec<_>>().join(" ")
+    /// What the config file and the command line call it: `roll-back`.
+    pub fn name(&self) -> String {
+        self.label.to_lowercase().replace(' ', "-")
     }
-}
-
-/// The binding of `key`, wherever it works.
-pub fn binding(key: Key) -> Option<&'static Binding> {
-    TABLE.iter().find(|binding| binding.keys.contains(&key))
 }
 
 /// The bindings that exist: without those that write when `read_only`.
@@ -243,14 +246,14 @@ pub fn available(read_only: bool) -> impl Iterator<Item = &'static Binding> {
 }
 
 /// The key and label pairs of the hint line at `place`, most useful first: those for stepping back while `frozen`.
-pub fn hints(place: Place, read_only: bool, frozen: bool) -> Vec<(String, &'static str)> {
+pub fn hints(keys: &Keymap, place: Place, read_only: bool, frozen: bool) -> Vec<(String, &'static str)> {
     let first = |action| frozen && matches!(action, Action::Freeze | Action::StepBack | Action::StepForth);
     let rank = |binding: &Binding| if first(binding.action) { 0 } else { binding.hint };
     let wanted = |b: &&Binding| (b.hint > 0 || first(b.action)) && b.works_at(place);
     let mut found: Vec<_> = available(read_only).filter(wanted).collect();
     found.sort_by_key(|binding| rank(binding));
     let label = |b: &Binding| if frozen && b.action == Action::Freeze { "go on" } else { b.label };
-    found.into_iter().map(|b| (shown(b.keys[0]), label(b))).collect()
+    found.into_iter().filter_map(|b| Some((keys.shown_key(b.action)?, label(b)))).collect()
 }
 
 /// A key as people read it.

@@ -29,6 +29,12 @@ pub fn list_rows(body: usize, panel: usize) -> usize {
     body.saturating_sub(3 + panel).max(1)
 }
 
+/// The row of the screen on which a list's first row stands, under a banner of `banner` rows: below the two lines at the
+/// top, the list's border and its column titles.
+pub fn first_list_row(banner: usize) -> usize {
+    2 + banner + 2
+}
+
 /// Rows of a page in `body` rows: without its border.
 pub fn page_rows(body: usize) -> usize {
     body.saturating_sub(2).max(1)

@@ -10,11 +10,13 @@
 //! only through [`Engine`].
 
 pub mod dialog;
+pub mod keymap;
 pub mod keys;
 pub mod layout;
 pub mod model;
 pub mod msg;
 pub mod past;
+pub mod preferences;
 mod runner;
 mod terminal;
 pub mod theme;
@@ -38,6 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     model::{Model, Setting},
     msg::{Effect, Msg},
+    preferences::{Preferences, Switch},
     runner::Runner,
     terminal::{OnScreen, PanicGuard, Screen},
     theme::Look,
@@ -74,10 +77,14 @@ pub struct Session {
     pub database: Option<String>,
     /// How often the poll looks: what is older than twice this, and 10 s, is stale.
     pub interval: Duration,
+    /// Changes that.
+    pub pace: watch::Sender<Duration>,
     /// Colours and characters.
     pub look: Look,
     /// Where pictures are recorded: answers why they are not any more.
     pub recording: Option<oneshot::Receiver<String>>,
+    /// What the operator chose in the config file.
+    pub preferences: Preferences,
     /// Ends the dashboard from outside.
     pub cancel: CancellationToken,
     /// Owns the tasks that the dashboard starts.
@@ -113,6 +120,8 @@ impl Source {
 pub enum Exit {
     /// The operator asked.
     Asked,
+    /// The operator wants to look at another context.
+    Context(Switch),
     /// A signal; its number is [`Exit::code`] minus 128.
     Signal(i32),
     /// The terminal is gone.
@@ -125,7 +134,7 @@ impl Exit {
     /// The exit code a shell expects.
     pub fn code(self) -> u8 {
         match self {
-            Self::Asked | Self::Cancelled => 0,
+            Self::Asked | Self::Context(_) | Self::Cancelled => 0,
             Self::TerminalGone => 1,
             Self::Signal(number) => u8::try_from(128 + number).unwrap_or(1),
         }
@@ -154,7 +163,7 @@ pub async fn run(session: Session) -> Result<Exit, TuiError> {
     let signals = Signals::listen().map_err(TuiError::Signals)?;
     let (answers, answered) = mpsc::channel(ANSWERS);
     let _guard = PanicGuard::set(answers.clone());
-    let screen = Screen::enter().map_err(TuiError::Terminal)?;
+    let screen = Screen::enter(session.preferences.mouse).map_err(TuiError::Terminal)?;
     let size = screen.size().map_err(TuiError::Terminal)?;
     let setting = Setting {
         title: SafeText::new(&session.title),
@@ -167,18 +176,23 @@ pub async fn run(session: Session) -> Result<Exit, TuiError> {
             Source::Recording(clock) => Some(clock.speed()),
         },
         recording: session.recording.is_some(),
+        preferences: session.preferences,
     };
+    // What the screen does not offer the engine refuses as well.
+    let held = setting.preferences.production;
     let ui = Ui {
         model: Model::new(setting, session.look, size, session.source.now()),
         screen,
         runner: match &session.source {
             Source::Live(engine) => {
-                Some(Runner { engine: engine.clone(), answers, tracker: session.tracker })
+                let engine = if held { engine.clone().read_only() } else { engine.clone() };
+                Some(Runner { engine, answers, tracker: session.tracker })
             }
             Source::Recording(_) => None,
         },
         source: session.source,
         recording: session.recording,
+        pace: session.pace,
         queries: session.queries,
         nudge: session.nudge,
     };
@@ -192,6 +206,7 @@ struct Ui {
     runner: Option<Runner>,
     source: Source,
     recording: Option<oneshot::Receiver<String>>,
+    pace: watch::Sender<Duration>,
     queries: watch::Sender<Query>,
     nudge: Arc<Notify>,
 }
@@ -273,6 +288,17 @@ impl Ui {
             }
             Effect::Nudge => {
                 self.nudge.notify_one();
+                Ok(())
+            }
+            Effect::Pace(interval) => {
+                self.pace.send_replace(interval);
+                self.nudge.notify_one();
+                Ok(())
+            }
+            Effect::Arm(armed) => {
+                if let (Source::Live(engine), Some(runner)) = (&self.source, &mut self.runner) {
+                    runner.engine = if armed { engine.clone() } else { engine.clone().read_only() };
+                }
                 Ok(())
             }
             Effect::Preview(ticket, wish) => {

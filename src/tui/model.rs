@@ -11,12 +11,16 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tui_input::Input;
 
-use super::{dialog::Dialog, layout, msg::Ticket, past::Past, theme::Look, tree, widget::text};
+use super::{
+    dialog::Dialog, layout, msg::Ticket, past::Past, preferences::Preferences, theme::Look, tree,
+    widget::text,
+};
 use crate::{
     domain::{action::ActionKind, text::SafeText},
     engine::{
         Access,
         filter::{Field, Filter, FilterError},
+        order::Order,
         reader::{Board, Detail, List, Page, Query, Rows},
         reveal::Revealed,
     },
@@ -74,6 +78,27 @@ pub enum Place {
     KeyPage,
     LetterPage,
     Payload,
+}
+
+impl Place {
+    /// Its rows; those of groups are letters.
+    pub const fn list(self) -> List {
+        match self {
+            Self::Onboardings => List::Onboardings,
+            Self::Keys => List::Keys,
+            Self::Groups | Self::Letters => List::Letters { group: None },
+            Self::Audit => List::Audit,
+            _ => List::None,
+        }
+    }
+
+    /// The orders its rows can come in, the usual one first.
+    pub fn orders(self) -> &'static [Order] {
+        match self {
+            Self::Groups => Order::GROUPS,
+            other => other.list().orders(),
+        }
+    }
 }
 
 /// How letters are listed.
@@ -137,6 +162,8 @@ pub struct ListState {
     pub typed: String,
     /// The same, read.
     pub filter: Filter,
+    /// The order asked for, if not the list's first.
+    pub order: Option<Order>,
     /// How many rows are asked for.
     pub limit: u32,
     /// The screen whose row chose the filter; leaving the filter leads back there.
@@ -246,6 +273,8 @@ pub struct Setting {
     pub playback: Option<f64>,
     /// Every picture is recorded.
     pub recording: bool,
+    /// What the operator chose in the config file.
+    pub preferences: Preferences,
 }
 
 /// Everything the screen knows.
@@ -290,6 +319,12 @@ pub struct Model {
     pub entry: Entry,
     /// The first line of the help, while it is open.
     pub help: Option<usize>,
+    /// The sort order under the cursor, while their menu is open.
+    pub menu: Option<usize>,
+    /// Which of the commands found is chosen.
+    pub picked: Option<usize>,
+    /// Nothing may be changed until `:rw`.
+    pub held: bool,
     /// The dialog that is open.
     pub dialog: Option<Dialog>,
     /// Dialogs whose submissions are on their way.
@@ -312,7 +347,9 @@ pub struct Model {
 impl Model {
     /// An empty screen.
     pub fn new(setting: Setting, look: Look, size: (u16, u16), now: DateTime<Utc>) -> Self {
-        Self {
+        let (held, view) = (setting.preferences.production, setting.preferences.view);
+        let greeting = setting.preferences.greeting.clone();
+        let mut model = Self {
             setting,
             look,
             now,
@@ -324,7 +361,7 @@ impl Model {
             stepped_back: false,
             past: Past::default(),
             charted: Charted::default(),
-            view: View::Pulse,
+            view: view.unwrap_or(View::Pulse),
             letters_by: LettersBy::default(),
             lists: BTreeMap::new(),
             pages: Vec::new(),
@@ -333,6 +370,9 @@ impl Model {
             clock: Clock::default(),
             entry: Entry::None,
             help: None,
+            menu: None,
+            picked: None,
+            held,
             dialog: None,
             sent: Vec::new(),
             lost: VecDeque::new(),
@@ -342,7 +382,11 @@ impl Model {
             toast: None,
             asked: None,
             tickets: 0,
+        };
+        if let Some(greeting) = greeting {
+            model.say(Tone::Bad, greeting);
         }
+        model
     }
 
     /// A number never given before.
@@ -353,7 +397,7 @@ impl Model {
 
     /// Whether nothing may be changed.
     pub fn read_only(&self) -> bool {
-        self.setting.access == Access::ReadOnly
+        self.held || self.setting.access == Access::ReadOnly
     }
 
     /// What the database held, once it answered.
@@ -400,6 +444,7 @@ impl Model {
             range: None,
             typed: String::new(),
             filter: Filter { terms: Vec::new() },
+            order: None,
             limit: 0,
             from: None,
         };
@@ -418,7 +463,18 @@ impl Model {
 
     /// Forgets the letters' cursor, marks and filter: another group is shown.
     pub fn forget_letters(&mut self) {
-        self.lists.remove(&(Place::Letters as u8));
+        let order = self.lists.remove(&(Place::Letters as u8)).and_then(|list| list.order);
+        self.lists.insert(Place::Letters as u8, ListState { order, ..ListState::default() });
+    }
+
+    /// The orders the list behind any page can come in, the usual one first.
+    pub fn orders(&self) -> &'static [Order] {
+        self.list_place().orders()
+    }
+
+    /// The order it comes in.
+    pub fn order(&self) -> Order {
+        self.list().order.or_else(|| self.orders().first().copied()).unwrap_or(Order::Newest)
     }
 
     /// What the screen wants to look at.
@@ -435,7 +491,8 @@ impl Model {
         // Groups are filtered on the screen: the board holds all of them.
         let filter = if list == List::None { Filter::default() } else { self.list().filter.clone() };
         let detail = self.pages.last().map(|page| page.detail.clone());
-        Query { list, filter, after: None, limit: self.list().limit, detail }
+        let order = if list == List::None { None } else { self.list().order };
+        Query { list, filter, order, after: None, limit: self.list().limit, detail }
     }
 
     /// Reads a filter for the rows of the list behind any page.
@@ -457,7 +514,9 @@ impl Model {
     pub fn listed(&self) -> Option<&Rows> {
         let snapshot = self.snapshot.as_ref()?;
         let wanted = self.query();
-        let same = snapshot.query.list == wanted.list && snapshot.query.filter == wanted.filter;
+        let same = snapshot.query.list == wanted.list
+            && snapshot.query.filter == wanted.filter
+            && snapshot.query.order == wanted.order;
         same.then(|| self.board().map(|board| &board.rows))?
     }
 
@@ -510,9 +569,16 @@ impl Model {
     /// The groups that match the filter.
     pub fn groups(&self) -> Vec<&crate::engine::reader::LetterGroup> {
         let filter = &self.list().filter;
-        self.board().map_or_else(Vec::new, |board| {
+        let mut groups: Vec<_> = self.board().map_or_else(Vec::new, |board| {
             board.letter_groups.iter().filter(|group| group_matches(group, filter)).collect()
-        })
+        });
+        // As the database counts: the board holds the largest groups, largest first.
+        match self.list().order {
+            Some(Order::Newest) => groups.sort_by_key(|group| std::cmp::Reverse(group.last_seen)),
+            Some(Order::Oldest) => groups.sort_by_key(|group| group.first_seen),
+            _ => {}
+        }
+        groups
     }
 
     /// The list's rows as ids and versions.

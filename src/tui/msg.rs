@@ -2,7 +2,7 @@
 //!
 //! Knows no terminal library, so that stories can be told without one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
@@ -60,6 +60,22 @@ pub enum Key {
     Other,
 }
 
+/// What the mouse did, on the screen's columns and rows from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mouse {
+    /// The left button went down.
+    Click {
+        /// The column.
+        column: u16,
+        /// The row.
+        row: u16,
+    },
+    /// The wheel went up a notch.
+    WheelUp,
+    /// The wheel went down a notch.
+    WheelDown,
+}
+
 /// Numbers questions, so that a late answer finds its asker or nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
@@ -71,6 +87,8 @@ pub enum Msg {
     Tick(DateTime<Utc>),
     /// A key was pressed.
     Key(Key),
+    /// The mouse was used; never an action that writes.
+    Mouse(Mouse),
     /// Text was pasted; never an action.
     Paste(String),
     /// The terminal has this many columns and rows.
@@ -161,6 +179,10 @@ pub enum Effect {
     Look(Query),
     /// Read again now.
     Nudge,
+    /// Read the database this often from now on.
+    Pace(Duration),
+    /// Let the engine take commands, or not.
+    Arm(bool),
     /// Draw everything anew, whatever the terminal shows.
     Repaint,
     /// Find out what the wish would do.

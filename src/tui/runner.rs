@@ -115,5 +115,5 @@ async fn open_letters(engine: &Engine, groups: &[Option<String>]) -> Result<Vec<
 
 fn everything(list: List, filter: Filter) -> Query {
     let limit = u32::try_from(Query::COUNT_CAP).unwrap_or(u32::MAX);
-    Query { list, filter, after: None, limit, detail: None }
+    Query { list, filter, limit, ..Query::default() }
 }

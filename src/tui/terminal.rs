@@ -18,9 +18,11 @@ use crossterm::{
     clipboard::CopyToClipboard,
     cursor::Show,
     event::{
-        DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
+        DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, Event, KeyCode, KeyEvent,
+        KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
     },
     execute, queue,
+    style::Print,
     terminal::{
         BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
         LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -29,21 +31,22 @@ use crossterm::{
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
 use tokio::sync::mpsc;
 
-use super::msg::{Key, Msg};
+use super::msg::{Key, Mouse, Msg};
 
 /// The screen while it is ours; given back when dropped.
 pub(super) struct Screen {
     /// Never dropped at the end: its own drop complains on standard error, and panics where that is the terminal which
     /// is gone. What it would undo is undone here.
     terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
+    mouse: bool,
 }
 
 impl Screen {
-    /// Takes the terminal over.
-    pub(super) fn enter() -> io::Result<Self> {
-        take()?;
+    /// Takes the terminal over, and its mouse where that is wanted.
+    pub(super) fn enter(mouse: bool) -> io::Result<Self> {
+        take(mouse)?;
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).inspect_err(|_| give_back())?;
-        Ok(Self { terminal: ManuallyDrop::new(terminal) })
+        Ok(Self { terminal: ManuallyDrop::new(terminal), mouse })
     }
 
     /// Columns and rows.
@@ -80,7 +83,7 @@ impl Screen {
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         give_back();
         let stopped = Command::new("sh").args(["-c", "kill -TSTP 0"]).stdin(Stdio::null()).status();
-        take()?;
+        take(self.mouse)?;
         self.repaint()?;
         stopped.map(drop)
     }
@@ -92,14 +95,28 @@ impl Drop for Screen {
     }
 }
 
-fn take() -> io::Result<()> {
+/// Buttons and wheel, without moves, which nobody asked for; reported as SGR does, at any width.
+const MOUSE: &str = "\x1b[?1000h\x1b[?1006h";
+
+fn take(mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
-    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste).inspect_err(|_| give_back())
+    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste).inspect_err(|_| give_back())?;
+    if mouse {
+        execute!(io::stdout(), Print(MOUSE)).inspect_err(|_| give_back())?;
+    }
+    Ok(())
 }
 
 /// Safe to repeat. What fails here fails because the terminal is gone.
 fn give_back() {
-    let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, Show);
+    let _ = execute!(
+        io::stdout(),
+        EndSynchronizedUpdate,
+        DisableMouseCapture,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        Show
+    );
     let _ = disable_raw_mode();
     let _ = io::stdout().flush();
 }
@@ -166,8 +183,20 @@ impl Drop for PanicGuard {
 pub(super) fn msg(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => Some(Msg::Key(self::key(key))),
+        Event::Mouse(event) => mouse(event).map(Msg::Mouse),
         Event::Paste(text) => Some(Msg::Paste(text)),
         Event::Resize(columns, rows) => Some(Msg::Resize(columns, rows)),
+        _ => None,
+    }
+}
+
+fn mouse(event: MouseEvent) -> Option<Mouse> {
+    match event.kind {
+        MouseEventKind::Down(MouseButton::Left) => {
+            Some(Mouse::Click { column: event.column, row: event.row })
+        }
+        MouseEventKind::ScrollUp => Some(Mouse::WheelUp),
+        MouseEventKind::ScrollDown => Some(Mouse::WheelDown),
         _ => None,
     }
 }

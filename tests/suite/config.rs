@@ -336,3 +336,129 @@ fn targets_of_every_kind_are_looked_at_and_paths_begin_where_the_file_is() {
     }
     assert!(!out.contains("/bin"), "no secret is shown: {out}");
 }
+
+#[test]
+fn a_theme_views_keys_contexts_and_the_mouse_can_be_said() {
+    taken(
+        r#"
+theme = "colour-blind"
+mouse = false
+production = true
+
+[keys]
+down = ["e", "Down"]
+freeze = "Ctrl+F"
+replay = "Z"
+group = []
+
+[view.held]
+screen = "onboardings"
+filter = "status:parked age:>1h"
+sort = "oldest"
+[view."by error"]
+screen = "groups"
+filter = "error:503"
+sort = "newest"
+
+[context.live]
+database_url = "sqlite:live.db"
+production = true
+"#,
+    );
+}
+
+#[test]
+fn a_key_that_cannot_be_bound_is_named_with_its_line_and_what_would_do() {
+    let keys = |line: &str| wrong(&format!("[keys]\n{line}\n"));
+    let said = keys("replya = \"R\"");
+    assert!(
+        said.starts_with("line 2: keys.replya: \"replya\" is not an action: expected one of down, up,"),
+        "{said}"
+    );
+    let said = keys("replay = \"Hyper+R\"");
+    assert!(
+        said.starts_with("line 2: keys.replay: \"Hyper+R\" is not a key: expected one character such as j"),
+        "{said}"
+    );
+    assert_eq!(
+        keys("mark = \"m\"\nfreeze = \"m\""),
+        "line 3: keys.freeze: m is the key of both freeze and mark: give one of them another, or mark = [] for none"
+    );
+    assert_eq!(
+        keys("freeze = \"t\""),
+        "line 2: keys.freeze: t is the key of both freeze and theme: give one of them another, or theme = [] for none"
+    );
+    assert_eq!(
+        keys("replay = \"r\""),
+        "line 2: keys.replay: replay writes, so its key is Shift and a letter (A to Z), not r"
+    );
+    assert_eq!(
+        keys("freeze = \"Ctrl+C\""),
+        "line 2: keys.freeze: Ctrl+C cannot be given to freeze: Ctrl+C always leaves and Ctrl+Z suspends"
+    );
+    let said = keys("freeze = 5");
+    assert!(said.contains("line 2: a key such as \"R\" or a list of keys"), "{said}");
+}
+
+#[test]
+fn a_view_or_theme_that_cannot_be_meant_is_named_with_its_line() {
+    let view = |lines: &str| wrong(&format!("[view.held]\n{lines}\n"));
+    assert_eq!(
+        view("screen = \"onbordings\""),
+        "line 2: view.held.screen: \"onbordings\" is not a screen: expected one of pulse, onboardings, keys, groups, letters, circuits, audit"
+    );
+    let said = view("filter = \"x\"");
+    assert!(said.starts_with("line 1: view.held.screen: \"\" is not a screen"), "{said}");
+    let said = view("screen = \"keys\"\nfilter = \"status:stuck error:503\"");
+    assert!(said.starts_with("line 3: view.held.filter: word 2, error:503: keys have no error"), "{said}");
+    assert_eq!(
+        view("screen = \"letters\"\nsort = \"lock-age\""),
+        "line 3: view.held.sort: no order \"lock-age\": letters come by newest, oldest, replays, tenant, state"
+    );
+    assert_eq!(
+        view("screen = \"pulse\"\nsort = \"newest\""),
+        "line 3: view.held.sort: pulse cannot be sorted"
+    );
+    let said = view("screen = \"groups\"\nfilter = \"tenant:acme\"");
+    assert!(said.starts_with("line 3: view.held.filter: groups can be filtered by error"), "{said}");
+    assert_eq!(
+        wrong("\ntheme = \"pink\"\n"),
+        "line 2: no theme \"pink\": expected one of dark, light, high-contrast, colour-blind"
+    );
+}
+
+#[tokio::test]
+async fn a_production_context_is_acted_in_only_with_a_reason() {
+    let store = crate::support::stores::TestStore::sqlite().await;
+    let (onboarding, _) = store.failed("payments").await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("redrive.toml");
+    let text = format!("[context.live]\nproduction = true\ndatabase_url = \"{}\"\n", store.url);
+    std::fs::write(&path, text).unwrap();
+    let place = ["--config", path.to_str().unwrap(), "--context", "live"];
+    let resume = ["onboardings", "resume", onboarding.as_str(), "--yes"];
+    let (code, _, err) = run(&[&place[..], &resume].concat());
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("marked production: say why with --reason"), "{err}");
+    let (code, _, err) = run(&[&place[..], &resume, &["--reason", "the outage is over"]].concat());
+    assert_eq!(code, 0, "{err}");
+}
+
+#[tokio::test]
+async fn a_list_comes_in_the_order_asked_for() {
+    let store = crate::support::stores::TestStore::sqlite().await;
+    for name in ["first", "second"] {
+        store.trigger(name).await;
+        store.time.advance(std::time::Duration::from_secs(1));
+    }
+    let listed = |order: &[&str]| {
+        let (code, out, err) = run(&[&["onboardings", "list", "--database-url", &store.url], order].concat());
+        assert_eq!(code, 0, "{err}");
+        (out.find("first").unwrap(), out.find("second").unwrap())
+    };
+    let ((a, b), (c, d)) = (listed(&[]), listed(&["--sort", "oldest"]));
+    assert!(a > b && c < d);
+    let (code, _, err) = run(&["keys", "list", "--database-url", &store.url, "--sort", "tenant"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("no order \"tenant\": this list comes by trouble, lock-age, newest"), "{err}");
+}

@@ -1,5 +1,6 @@
 //! The program in a real terminal: keys in, the screen out, and the terminal given back on every way out.
 
+mod comfort;
 mod demo;
 mod loss;
 mod plain;

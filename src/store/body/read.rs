@@ -10,6 +10,7 @@ mod circuits;
 mod filter;
 mod key;
 mod lists;
+mod order;
 mod overview;
 mod page;
 mod payload;
@@ -29,8 +30,10 @@ pub(super) async fn board(conn: &mut Conn, now: Time, query: &Query) -> Result<B
         List::None => Rows::None,
         List::Onboardings => Rows::Onboardings(lists::onboardings(conn, now, query, limit).await?),
         List::Keys => Rows::Keys(key::list(conn, now, query, limit).await?),
-        List::Letters { group } => Rows::Letters(lists::letters(conn, query, group.as_deref(), limit).await?),
-        List::Audit => Rows::Audit(lists::audit(conn, query, limit).await?),
+        List::Letters { group } => {
+            Rows::Letters(lists::letters(conn, now, query, group.as_deref(), limit).await?)
+        }
+        List::Audit => Rows::Audit(lists::audit(conn, now, query, limit).await?),
     };
     let matching = match (&query.list, query.filter.is_empty()) {
         (List::None, _) => Count(0),

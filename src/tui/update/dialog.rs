@@ -118,6 +118,7 @@ fn close(model: &mut Model) -> Vec<Effect> {
 
 fn confirm(model: &mut Model) -> Vec<Effect> {
     let stale = model.stale();
+    let production = model.setting.preferences.production;
     let size = model.size;
     let Some(dialog) = model.dialog.as_mut() else { return Vec::new() };
     if !dialog.fits(size) {
@@ -143,7 +144,7 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
         }
     };
     let reason = Some(dialog.reason.value().trim().to_owned()).filter(|reason| !reason.is_empty());
-    if dialog.needs_reason() && reason.is_none() {
+    if (production || dialog.needs_reason()) && reason.is_none() {
         dialog.focus = Focus::Reason;
         dialog.complaint = Some("not yet: a reason has to be typed first".to_owned());
         return Vec::new();

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-use super::{command_line, navigate, viewer};
+use super::{command_line, complete, navigate, viewer};
 
 /// The longest text a field takes.
 const MAX_CHARS: usize = 1_000;
@@ -44,6 +44,7 @@ pub(super) fn set_filter(model: &mut Model, typed: String, filter: Filter) {
 
 /// `:`.
 pub(super) fn begin_command(model: &mut Model) {
+    model.picked = None;
     model.entry = Entry::Command(Input::default(), None);
 }
 
@@ -76,12 +77,20 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
                 }
             }
         }
+        (Entry::Filter(input, _), Key::Tab) => {
+            let typed = input.value().to_owned();
+            if let (Some(completed), Entry::Filter(input, error)) =
+                (complete::complete(model, &typed), &mut model.entry)
+            {
+                (*input, *error) = (Input::new(completed), None);
+            }
+        }
         (Entry::Filter(input, error), key) => {
             edit(input, key);
             // Half a word is no mistake yet: complain while typing only about what more typing cannot mend.
             *error = Filter::parse(input.value())
                 .err()
-                .filter(|why| matches!(why, crate::engine::filter::FilterError::UnknownField(_)))
+                .filter(|why| matches!(why.cause(), crate::engine::filter::FilterError::UnknownField(_)))
                 .map(|why| why.to_string());
         }
         (Entry::Search(input), Key::Enter) => {
@@ -92,7 +101,11 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
         (Entry::Search(input), key) => edit(input, key),
         (Entry::Command(input, _), Key::Enter) => {
             let typed = input.value().trim().to_owned();
-            match command_line::obey(model, &typed) {
+            let obeyed = match model.picked.take() {
+                Some(at) => command_line::choose(model, &typed, at),
+                None => command_line::obey(model, &typed),
+            };
+            match obeyed {
                 Ok(effects) => {
                     if matches!(model.entry, Entry::Command(..)) {
                         model.entry = Entry::None;
@@ -106,15 +119,31 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
                 }
             }
         }
-        (Entry::Command(input, error), Key::Tab) => {
-            *error = None;
-            if let Some(completed) = command_line::complete(input.value()) {
-                *input = Input::new(completed);
+        (Entry::Command(input, _), Key::Tab) => {
+            model.picked = None;
+            let typed = input.value().to_owned();
+            let completed = command_line::complete(model, &typed).filter(|completed| !completed.is_empty());
+            if let Entry::Command(input, error) = &mut model.entry {
+                *error = None;
+                *input = completed.map_or_else(|| Input::new(typed), Input::new);
             }
+        }
+        (Entry::Command(input, _), Key::Down | Key::Up) => {
+            let typed = input.value().to_owned();
+            let count = command_line::found(model, &typed).len();
+            if let Entry::Command(_, error) = &mut model.entry {
+                *error = None;
+            }
+            model.picked = match (model.picked, key) {
+                (None, Key::Down) if count > 0 => Some(0),
+                (None, _) => count.checked_sub(1),
+                (Some(at), Key::Down) => Some((at + 1) % count.max(1)),
+                (Some(at), _) => at.checked_sub(1),
+            };
         }
         (Entry::Command(input, _), Key::Backspace) if input.value().is_empty() => model.entry = Entry::None,
         (Entry::Command(input, error), key) => {
-            *error = None;
+            (*error, model.picked) = (None, None);
             edit(input, key);
         }
         (Entry::None | Entry::Present(_), _) => {}

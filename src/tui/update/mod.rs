@@ -2,20 +2,26 @@
 
 mod action;
 mod command_line;
+mod complete;
 mod copy;
 mod dialog;
 mod entry;
 mod marks;
+mod mouse;
 mod navigate;
 mod outcome;
 mod picture;
+mod sort;
 mod viewer;
 
-pub use command_line::completions;
+pub use command_line::{Entered, found};
+pub use complete::candidates;
+
+use crate::engine::Access;
 
 use super::{
     Exit,
-    keys::{self, Action, Kind},
+    keys::{Action, Kind},
     layout,
     model::{Entry, Model, Place, Tone, View},
     msg::{Effect, Key, Msg},
@@ -40,6 +46,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Key(key) => on_key(model, key),
+        Msg::Mouse(mouse) => {
+            mouse::moved(model, mouse);
+            Vec::new()
+        }
         Msg::Paste(text) => {
             entry::paste(model, &text);
             Vec::new()
@@ -112,20 +122,20 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
         };
         return Vec::new();
     }
+    if model.menu.is_some() {
+        sort::key(model, key);
+        return Vec::new();
+    }
     if !matches!(model.entry, Entry::None) {
         return entry::key(model, key);
     }
     if model.dialog.is_some() {
         return dialog::key(model, key);
     }
-    match keys::binding(key) {
+    match model.setting.preferences.keys.binding(key) {
         None => Vec::new(),
         Some(binding) if binding.kind == Kind::Writes && model.read_only() => {
-            let why = match model.setting.playback {
-                Some(_) => "this is a recording: nothing can be changed in it",
-                None => "this dashboard is read-only; start it without --read-only",
-            };
-            let why = format!("{} is not possible: {why}", binding.label);
+            let why = format!("{} is not possible: {}", binding.label, why_read_only(model));
             model.say(Tone::Note, why);
             Vec::new()
         }
@@ -155,6 +165,9 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::PrevView => navigate::turn(model, -1),
         Action::Group => navigate::regroup(model),
         Action::Filter => begin_filter(model),
+        Action::Sort => sort::begin(model),
+        Action::Slower => return sort::pace(model, true),
+        Action::Faster => return sort::pace(model, false),
         Action::CommandLine => entry::begin_command(model),
         Action::Help => model.help = Some(0),
         Action::Mark => marks::toggle(model),
@@ -164,7 +177,7 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::StepBack => picture::step_back(model),
         Action::StepForth => picture::step_forth(model),
         Action::Chart => model.charted = model.charted.next(),
-        Action::Theme => model.look = model.look.toggled(),
+        Action::Theme => model.look = model.look.next(),
         Action::CopyId => return copy::id(model),
         Action::CopyCommand => return copy::command(model),
         Action::Refresh => return vec![Effect::Nudge, Effect::Repaint],
@@ -191,6 +204,33 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
 /// One step out; where there is none left, a frozen picture goes on.
 fn back(model: &mut Model) -> Vec<Effect> {
     if navigate::back(model) { Vec::new() } else { picture::go_on(model) }
+}
+
+/// Why nothing can be written, and what to do about it.
+fn why_read_only(model: &Model) -> &'static str {
+    match model.setting.access {
+        Access::ReadOnly if model.setting.playback.is_some() => {
+            "this is a recording: nothing can be changed in it"
+        }
+        Access::ReadOnly => "this dashboard is read-only; start it without --read-only",
+        Access::ReadWrite => "this dashboard is read-only until :rw",
+    }
+}
+
+/// `:rw` and `:ro`.
+fn writing(model: &mut Model, wanted: bool) -> Result<Vec<Effect>, String> {
+    if wanted && model.setting.access == Access::ReadOnly {
+        return Err(why_read_only(model).to_owned());
+    }
+    model.held = !wanted;
+    let production =
+        if model.setting.preferences.production { ", with a reason: this is production" } else { "" };
+    let said = match wanted {
+        true => format!("read-write: Shift + letter writes, after a preview{production}; :ro ends it"),
+        false => "read-only until :rw".to_owned(),
+    };
+    model.say(Tone::Note, said);
+    Ok(vec![Effect::Arm(wanted)])
 }
 
 /// `/`. Where nothing can be filtered it goes to a list that can: what is typed after it must never act as keys.
@@ -224,6 +264,7 @@ fn nothing_here(action: Action, label: &str) -> String {
             "nothing to pause here: 5 Circuits has operations, 1 Pulse pauses all onboardings".to_owned()
         }
         Action::Chart => "no chart here: 1 Pulse has one".to_owned(),
+        Action::Sort => "nothing to sort here: the lists are 2, 3, 4 and 6".to_owned(),
         Action::CopyId => "no id to copy here: the lists are 2 to 6".to_owned(),
         _ => format!("{label} has nothing to act on here"),
     }

@@ -8,7 +8,8 @@ use crate::{
     },
     tui::{
         layout,
-        model::{Clock, LettersBy, Model, OpenPage, Place, Tone, View},
+        model::{Clock, LettersBy, ListState, Model, OpenPage, Place, Tone, View},
+        preferences::SavedView,
     },
 };
 
@@ -80,6 +81,25 @@ pub(super) fn show(model: &mut Model, view: View) {
     model.viewer = None;
     model.pages.clear();
     model.list_mut().from = None;
+}
+
+/// A saved view: its list, filter and order as saved.
+pub(super) fn saved(model: &mut Model, saved: SavedView) {
+    let (view, by) = match saved.place {
+        Place::Onboardings => (View::Onboardings, None),
+        Place::Keys => (View::Keys, None),
+        Place::Groups => (View::Letters, Some(LettersBy::Error)),
+        Place::Letters => (View::Letters, Some(LettersBy::One)),
+        Place::Circuits => (View::Circuits, None),
+        Place::Audit => (View::Audit, None),
+        _ => (View::Pulse, None),
+    };
+    show(model, view);
+    if let Some(by) = by {
+        model.letters_by = by;
+    }
+    let SavedView { typed, filter, order, .. } = saved;
+    *model.list_mut() = ListState { typed, filter, order, ..ListState::default() };
 }
 
 /// The next screen, or the one before.

@@ -15,7 +15,7 @@ use crate::{
     tui::{
         keys,
         model::{Entry, Model, Tone},
-        update::completions,
+        update::candidates,
         widget::text::{draw_lines, fit, piece, width, wrap},
     },
 };
@@ -28,8 +28,15 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) -> bool {
             false
         }
         Entry::Filter(input, error) => {
-            let help = "Enter applies · Esc leaves · field:value !not \"quotes\"";
-            field(model, screen, area, ("/", input, Style::new()), error.as_deref(), help);
+            let found = match input.value().is_empty() {
+                true => Vec::new(),
+                false => candidates(model, input.value()),
+            };
+            let help = match found.as_slice() {
+                [] => "Enter applies · Esc leaves · Tab completes · field:value !not \"quotes\"".to_owned(),
+                found => format!("Tab: {}", found.join(" ")),
+            };
+            field(model, screen, area, ("/", input, Style::new()), error.as_deref(), &help);
             true
         }
         Entry::Present(input) => {
@@ -43,8 +50,10 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) -> bool {
             true
         }
         Entry::Command(input, error) => {
-            let found = completions(input.value()).join("  ");
-            field(model, screen, area, (":", input, Style::new()), error.as_deref(), &found);
+            let above = Rect { y: 0, height: area.y, ..area };
+            super::menu::draw_commands(model, screen.buffer_mut(), above);
+            let help = "Enter does it · Tab completes · ↑ ↓ choose · Esc leaves";
+            field(model, screen, area, (":", input, Style::new()), error.as_deref(), help);
             true
         }
     }
@@ -52,10 +61,11 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) -> bool {
 
 fn hints(model: &Model, columns: usize) -> Line<'static> {
     let look = model.look;
-    let all = keys::hints(model.place(), model.read_only(), model.frozen.is_some());
+    let own = &model.setting.preferences.keys;
+    let all = keys::hints(own, model.place(), model.read_only(), model.frozen.is_some());
     let wide = |(key, label): &(String, &str)| width(key) + width(label) + 3;
     // The way to everything else is always there.
-    let (help, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(key, _)| key == "?");
+    let (help, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, label)| *label == "help");
     let mut room = columns.saturating_sub(1 + help.iter().map(wide).sum::<usize>());
     let fitting = others.into_iter().take_while(|hint| {
         let fits = wide(hint) <= room;
@@ -79,8 +89,8 @@ fn field(
     help: &str,
 ) {
     let (sign, input, style_typed) = typed;
-    // A reminder may be cut, a mistake or a choice may not.
-    let whole = error.is_some() || sign == ":";
+    // A reminder may be cut, a mistake may not.
+    let whole = error.is_some();
     let columns = usize::from(area.width);
     let text_room = (columns / 2).max(20).min(columns.saturating_sub(3));
     let scroll = input.visual_scroll(text_room);

@@ -85,7 +85,11 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) {
         field(name, &dialog.limit, dialog.focus == Focus::Limit, &mut lines);
     }
     if dialog.need().is_some() {
-        let name = if dialog.needs_reason() { "reason, needed here:" } else { "reason, for the audit:" };
+        let name = if dialog.needs_reason() || model.setting.preferences.production {
+            "reason, needed here:"
+        } else {
+            "reason, for the audit:"
+        };
         field(name, &dialog.reason, dialog.focus == Focus::Reason, &mut lines);
     }
     if let Some(complaint) = &dialog.complaint {

@@ -11,9 +11,12 @@ use crate::{
     domain::onboarding::WORKFLOW,
     tui::{
         model::{Model, View},
-        widget::text::{clock, draw_lines, fit, span, whole_span, width},
+        widget::text::{clock, draw_lines, fit, interval, span, whole_span, width},
     },
 };
+
+/// How often the database is read when nobody says; other intervals are said.
+const USUAL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What this is, how old it is, who works, who answers, what may be done, how late it is.
 pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
@@ -32,9 +35,15 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
         (None, None, None) => Span::styled(format!("● live {age}"), look.good()),
         (Some(_), None, _) => Span::styled(format!("○ stale {age}").trim_end().to_owned(), look.bad()),
     };
+    if model.setting.preferences.production {
+        facts.push((Span::styled(" PRODUCTION ", look.danger()), true));
+    }
     facts.push((live, true));
     if model.setting.recording {
         facts.push((Span::styled("recording", look.warn()), true));
+    }
+    if model.setting.interval != USUAL {
+        facts.push((Span::styled(format!("every {}", interval(model.setting.interval)), look.dim()), false));
     }
     if let Some(board) = model.board() {
         let alive = board.workers.iter().filter(|worker| worker.alive).count();
@@ -78,7 +87,8 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     let right = format!("{access}{gap_before_clock}{time}");
     let room = wide.saturating_sub(width(name) + width(&right) + 1);
     let title = fit(model.setting.title.as_str(), room.saturating_sub(facts_width(gap, &facts)));
-    let mut line = Line::from(vec![Span::styled(name, look.accent()), Span::styled(title, look.title())]);
+    let named = if model.setting.preferences.production { look.bad() } else { look.title() };
+    let mut line = Line::from(vec![Span::styled(name, look.accent()), Span::styled(title, named)]);
     for (fact, _) in facts {
         line.spans.push(Span::raw(" ".repeat(gap)));
         line.spans.push(fact);
@@ -92,6 +102,25 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
 
 /// The screens with how much is on each.
 pub(super) fn draw_tabs(model: &Model, buffer: &mut Buffer, area: Rect) {
+    let mut spans = Vec::new();
+    for (view, text) in tabs(model, usize::from(area.width)) {
+        let style = if view == model.view { model.look.chosen() } else { model.look.dim() };
+        spans.push(Span::styled(text, style));
+    }
+    draw_lines(buffer, area, &[Line::from(spans)]);
+}
+
+/// The screen whose tab is at `column`.
+pub fn tab_at(model: &Model, column: u16) -> Option<View> {
+    let mut end = 0;
+    tabs(model, usize::from(model.size.0)).into_iter().find_map(|(view, text)| {
+        end += width(&text);
+        (usize::from(column) < end).then_some(view)
+    })
+}
+
+/// What the tabs say on a screen of `columns`: without counts where those do not fit.
+fn tabs(model: &Model, columns: usize) -> Vec<(View, String)> {
     let counts = model.board().map(|board| {
         let counts = &board.counts;
         [
@@ -105,21 +134,10 @@ pub(super) fn draw_tabs(model: &Model, buffer: &mut Buffer, area: Rect) {
     });
     let tab = |view: View, counted: bool| {
         let count = counts.as_ref().map(|counts| counts[view.index()].as_str()).unwrap_or_default();
-        let mut text = format!("{} {}", view.index() + 1, view.name());
-        if counted && !count.is_empty() {
-            text.push_str(&format!(" {count}"));
-        }
-        text
+        let count = if counted && !count.is_empty() { format!(" {count}") } else { String::new() };
+        (view, format!(" {} {}{count} ", view.index() + 1, view.name()))
     };
-    let line = |counted: bool| {
-        let mut spans = Vec::new();
-        for view in View::ALL {
-            let style = if view == model.view { model.look.chosen() } else { model.look.dim() };
-            spans.push(Span::styled(format!(" {} ", tab(view, counted)), style));
-        }
-        Line::from(spans)
-    };
-    let counted = line(true);
-    let line = if counted.width() <= usize::from(area.width) { counted } else { line(false) };
-    draw_lines(buffer, area, &[line]);
+    let counted = View::ALL.map(|view| tab(view, true));
+    let wide: usize = counted.iter().map(|(_, text)| width(text)).sum();
+    if wide <= columns { counted.to_vec() } else { View::ALL.map(|view| tab(view, false)).to_vec() }
 }

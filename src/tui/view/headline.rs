@@ -11,9 +11,7 @@ use crate::{
     metrics::signals::{Signals, VerdictKind},
     poll::advice::{Advice, Matter},
     tui::{
-        keys,
         model::Model,
-        msg::Key,
         widget::text::{draw_lines, fit_line, flow, percent, piece, running, width, wrap},
     },
 };
@@ -96,16 +94,18 @@ fn advice_lines(model: &Model, columns: usize) -> Vec<Line<'static>> {
         let style =
             if matches!(advice.about, Matter::Letters | Matter::Failed) { look.base() } else { look.warn() };
         let mut text = phrase::masked(&advice.text);
-        match advice.does.filter(|_| !model.read_only()) {
-            Some(does) if width(&text) + 4 + width(does.what) <= columns => {
+        let keyed = advice.does.filter(|_| !model.read_only());
+        let keyed = keyed.and_then(|does| Some((model.setting.preferences.keys.instead_of(does.key)?, does)));
+        match keyed {
+            Some((key, does)) if width(&text) + 4 + width(does.what) <= columns => {
                 lines.push(Line::from(vec![
                     Span::styled(format!("{text}: "), style),
-                    Span::styled(does.key.to_string(), look.accent()),
+                    Span::styled(key, look.accent()),
                     Span::styled(format!(" {}", does.what), style),
                 ]));
                 continue;
             }
-            Some(does) => text.push_str(&format!(": {} {}", does.key, does.what)),
+            Some((key, does)) => text.push_str(&format!(": {key} {}", does.what)),
             None => {}
         }
         lines.extend(wrap(&text, columns).into_iter().map(|line| piece(line, style)));
@@ -159,9 +159,8 @@ fn whole(model: &Model, columns: usize) -> Vec<Line<'static>> {
                 line.spans.push(Span::styled(if ours { "do  " } else { "advise  " }, look.dim()));
             }
             // A key is only promised where it is bound.
-            if let Some(key) =
-                lever.key.filter(|key| keys::binding(Key::Char(*key)).is_some() && !model.read_only())
-            {
+            let bound = |key| model.setting.preferences.keys.instead_of(key);
+            if let Some(key) = lever.key.filter(|_| !model.read_only()).and_then(bound) {
                 line.spans.push(Span::styled(format!("{key} "), look.accent()));
             }
             line.spans.push(Span::raw(lever.text.as_str().to_owned()));

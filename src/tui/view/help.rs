@@ -34,7 +34,8 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, body: Rect) {
     for binding in keys::available(model.read_only()) {
         let style = if binding.kind == Kind::Writes { model.look.warn() } else { model.look.accent() };
         for (row, text) in wrap(binding.help, WORDS).into_iter().enumerate() {
-            let keys = if row == 0 { binding.shown_keys() } else { String::new() };
+            let keys =
+                if row == 0 { model.setting.preferences.keys.shown_keys(binding) } else { String::new() };
             shown.push(Line::from(vec![Span::styled(left(&keys, KEYS), style), Span::raw(text)]));
         }
     }

@@ -57,6 +57,7 @@ pub(super) fn draw_groups(model: &Model, buffer: &mut Buffer, area: Rect) -> Opt
             }
         }
     }
+    title.push_str(&onboardings::sorted(model));
     let panel = model.panel_rows() as u16;
     let [area, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(panel)]).areas(area);
     if panel > 0 {

@@ -24,6 +24,7 @@ mod key;
 mod keys;
 mod letter;
 mod letters;
+mod menu;
 mod onboarding;
 mod onboardings;
 mod page;
@@ -39,6 +40,7 @@ use ratatui::{
     text::Line,
 };
 
+pub use header::tab_at;
 pub use help::lines as help_lines;
 
 use super::{
@@ -89,6 +91,7 @@ fn whole(model: &Model, screen: &mut Frame<'_>, area: Rect) {
         screen.buffer_mut().set_style(body, model.look.stale());
     }
     bottom::draw_toast(model, screen.buffer_mut(), body);
+    menu::draw_orders(model, screen.buffer_mut(), body);
     let typing = bottom::draw(model, screen, hints);
     if model.help.is_some() {
         help::draw(model, screen.buffer_mut(), body);

@@ -4,7 +4,10 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use super::{frame, phrase};
 use crate::{
-    engine::reader::Rows,
+    engine::{
+        order::Order,
+        reader::{Query, Rows},
+    },
     tui::{
         model::Model,
         widget::{
@@ -77,6 +80,7 @@ pub(super) fn title(model: &Model, name: &str) -> Line<'static> {
             text.push_str(&format!("· first {rows} "));
         }
     }
+    text.push_str(&sorted(model));
     if !list.typed.is_empty() {
         text.push_str(&format!("· filter {} ", phrase::id(&list.typed)));
     }
@@ -93,6 +97,17 @@ pub(super) fn title(model: &Model, name: &str) -> Line<'static> {
         text.push_str("· range begun ");
     }
     Line::from(text)
+}
+
+/// The order, where it is not the usual one, and of what.
+pub(super) fn sorted(model: &Model) -> String {
+    let Some(order) = model.list().order else { return String::new() };
+    let more = model.board().is_some_and(|board| board.matching.0 >= Query::COUNT_CAP);
+    match (more && !order.is_whole(), order) {
+        (false, _) => format!("· by {order} "),
+        (true, Order::LockAge) => format!("· by {order} of the 10k oldest "),
+        (true, _) => format!("· by {order} of the 10k newest "),
+    }
 }
 
 /// The list has not been read yet.

@@ -189,6 +189,15 @@ pub fn span(time: TimeDelta) -> String {
     }
 }
 
+/// How often something is done: `250 ms`, `2 s`, `1 min`.
+pub fn interval(every: std::time::Duration) -> String {
+    match every.as_millis() {
+        ms if ms % 60_000 == 0 => format!("{} min", ms / 60_000),
+        ms if ms % 1_000 == 0 => format!("{} s", ms / 1_000),
+        ms => format!("{ms} ms"),
+    }
+}
+
 /// The same in whole seconds below two minutes, for columns that are compared.
 pub fn whole_span(time: TimeDelta) -> String {
     if time.num_seconds() < 10 { format!("{} s", time.num_seconds().max(0)) } else { span(time) }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use redrive::{
-    domain::{fault::Fault, id::WorkerId, onboarding::Status},
+    domain::{fault::Fault, id::WorkerId, key::KeyStatus, onboarding::Status},
     engine::{
         filter::Filter,
+        order::Order,
         reader::{Board, Cursor, Detail, List, Page, Query, Rows},
         store::{CircuitReport, Heartbeat},
     },
@@ -24,6 +25,8 @@ laws!(
     a_key_says_why_it_will_not_be_retried,
     keys_in_trouble_come_first_on_every_page,
     a_bad_item_is_named_while_the_rest_flow,
+    every_order_is_sorted_and_paged_without_a_gap,
+    ages_and_numbers_are_compared,
     a_missing_page_is_said_to_be_missing,
 );
 
@@ -283,7 +286,7 @@ async fn a_key_says_why_it_will_not_be_retried(store: TestStore) {
     assert!(held.contains("legacy-crm holds it without a lease since 2 h ago"), "{held}");
     let (done, response) = why("done").await;
     assert!(done.contains("the stored response 201 is replayed"), "{done}");
-    assert_eq!(response.as_deref(), Some("{\"id\": 7}"));
+    assert_eq!(response.as_deref(), Some("{\"id\":7}"));
 }
 
 async fn keys_in_trouble_come_first_on_every_page(store: TestStore) {
@@ -317,4 +320,100 @@ async fn a_missing_page_is_said_to_be_missing(store: TestStore) {
         let board = store.board(Query { detail: Some(detail), ..Query::default() }).await;
         assert_eq!(board.page, Some(Page::Missing));
     }
+}
+
+fn ids(rows: &Rows) -> Vec<(String, chrono::DateTime<chrono::Utc>)> {
+    match rows {
+        Rows::None => Vec::new(),
+        Rows::Onboardings(rows) => rows.iter().map(|r| (r.id.0.clone(), r.created_at)).collect(),
+        Rows::Keys(rows) => rows.iter().map(|r| (r.key.0.clone(), r.created_at)).collect(),
+        Rows::Letters(rows) => rows.iter().map(|r| (r.id.0.clone(), r.created_at)).collect(),
+        Rows::Audit(rows) => rows.iter().map(|r| (r.id.0.clone(), r.at)).collect(),
+    }
+}
+
+/// Rows with equal and different tenants, states, attempts, locks and moments.
+async fn mixed(store: &TestStore) {
+    for name in ["a", "b"] {
+        store.failed(name).await;
+        store.time.advance(Duration::from_secs(7));
+    }
+    for n in 0..7 {
+        let (tenant, hour, attempts, state) = (n % 3, n / 2, n % 4, ["RECEIVED", "NOTIFYING"][n % 2]);
+        store
+            .sql(&format!(
+                "INSERT INTO onboarding_history (id, tenant_id, repo_url, fingerprint, status, current_state, attempt, created_at, failed_at) \
+                 VALUES ('o{n}', 't{tenant}', 'r{n}', 'f{n}', 'failed', '{state}', {attempts}, '2026-02-01 1{hour}:00:00+00', '2026-02-0{day} 10:00:00+00'); \
+                 INSERT INTO idempotency_keys (key, request_hash, status, created_at, locked_at, attempts, conflicts) \
+                 VALUES ('k{n}', 'h', '{status}', '2026-02-01 1{hour}:00:00+00', '2026-02-0{day} 11:00:00+00', {attempts}, {tenant})",
+                day = 9 - n,
+                status = ["STARTED", "COMPLETED", "STARTED", "FAILED"][n % 4],
+            ))
+            .await;
+    }
+}
+
+async fn every_order_is_sorted_and_paged_without_a_gap(store: TestStore) {
+    mixed(&store).await;
+    for list in [List::Onboardings, List::Keys, List::Letters { group: None }, List::Audit] {
+        for order in list.orders() {
+            let query = Query { list: list.clone(), order: Some(*order), ..Query::default() };
+            let whole = ids(&store.board(query.clone()).await.rows);
+            assert!(!whole.is_empty(), "{list:?} by {order}");
+            let (mut paged, mut after) = (Vec::new(), None);
+            loop {
+                let rows = ids(&store.board(Query { limit: 2, after, ..query.clone() }).await.rows);
+                let Some((id, created_at)) = rows.last().cloned() else { break };
+                after = Some(Cursor { created_at, id });
+                paged.extend(rows);
+                assert!(paged.len() <= whole.len(), "{list:?} by {order}: {paged:?}");
+            }
+            assert_eq!(paged, whole, "{list:?} by {order}");
+        }
+    }
+    let onboardings = |order| {
+        let query = Query { list: List::Onboardings, order: Some(order), ..Query::default() };
+        let board = store.board(query);
+        async {
+            match board.await.rows {
+                Rows::Onboardings(rows) => rows,
+                other => panic!("onboardings were asked for, not {other:?}"),
+            }
+        }
+    };
+    assert!(onboardings(Order::Oldest).await.is_sorted_by_key(|row| row.created_at));
+    assert!(onboardings(Order::Updated).await.is_sorted_by(|a, b| a.updated_at >= b.updated_at));
+    assert!(onboardings(Order::Tenant).await.is_sorted_by_key(|row| row.tenant_id.as_str().to_owned()));
+    assert!(onboardings(Order::Attempts).await.is_sorted_by(|a, b| a.attempt >= b.attempt));
+    assert!(onboardings(Order::State).await.is_sorted_by_key(|row| row.current_state.clone().map(|s| s.0)));
+    let query = Query { list: List::Keys, order: Some(Order::LockAge), ..Query::default() };
+    let Rows::Keys(keys) = store.board(query).await.rows else { panic!("keys were asked for") };
+    let held: Vec<_> = keys.iter().take_while(|key| key.status == KeyStatus::Started).collect();
+    assert!(held.len() >= 4 && held.is_sorted_by_key(|key| key.locked_at), "{held:?}");
+    assert!(keys.iter().skip(held.len()).all(|key| key.status != KeyStatus::Started));
+    // An order of another list is not an error: the list comes as it usually does.
+    let query = Query { list: List::Audit, order: Some(Order::Conflicts), ..Query::default() };
+    assert!(!ids(&store.board(query).await.rows).is_empty());
+}
+
+async fn ages_and_numbers_are_compared(store: TestStore) {
+    mixed(&store).await;
+    let count = async |list: List, filter: &str| ids(&filtered(&store, list, filter).await.rows).len();
+    let onboardings = List::Onboardings;
+    assert_eq!(count(onboardings.clone(), "age:>1day").await, 7);
+    assert_eq!(count(onboardings.clone(), "!age:>1day").await, 2);
+    assert_eq!(
+        count(onboardings.clone(), "age:<=10s").await,
+        1,
+        "the second is seven seconds old, the first more"
+    );
+    assert_eq!(count(onboardings.clone(), "age:>1day attempts:>2").await, 1);
+    assert_eq!(count(onboardings, "age:>1day attempts:0").await, 2);
+    let keys = count(List::Keys, "conflicts:>=1 attempts:<2").await;
+    assert_eq!(keys, 3, "k1, k4 and k5");
+    let letters = List::Letters { group: None };
+    assert_eq!(count(letters.clone(), "replays:=0 age:<1h").await, 2);
+    assert_eq!(count(letters, "replays:>0").await, 0);
+    assert_eq!(count(List::Audit, "age:>1h").await, 0);
+    assert_eq!(count(List::Audit, "attempts:0").await, 0, "what has none matches none");
 }

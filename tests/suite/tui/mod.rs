@@ -2,6 +2,7 @@
 //! real terminal.
 
 mod advice;
+mod comfort;
 mod copies;
 mod dialogs;
 mod engine;

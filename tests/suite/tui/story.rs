@@ -11,6 +11,7 @@ use redrive::{
     tui::{
         model::{Model, Setting},
         msg::{Effect, Key, Msg},
+        preferences::Preferences,
         theme::Look,
         update::update,
         view,
@@ -41,6 +42,7 @@ impl Story {
             interval: Duration::from_secs(1),
             playback: None,
             recording: false,
+            preferences: Preferences::default(),
         };
         let model = Model::new(setting, Look::default(), size, noon());
         let mut story = Self { model, world, effects: Vec::new() };

@@ -6,7 +6,7 @@ use redrive::{
     clock,
     engine::{Access, reader::Query},
     poll::Snapshot,
-    tui::{self, Exit, Session, Source, theme::Look},
+    tui::{self, Exit, Session, Source, preferences::Preferences, theme::Look},
 };
 use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -59,6 +59,8 @@ fn dashboard() {
             title: "a world".to_owned(),
             database: None,
             interval: Duration::from_secs(1),
+            pace: watch::Sender::new(Duration::from_secs(1)),
+            preferences: Preferences { mouse: true, ..Preferences::default() },
             look: Look::of_environment(|name| std::env::var(name).ok()),
             recording: None,
             cancel: CancellationToken::new(),

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     engine::{
-        filter::{Field, Filter, Term},
-        reader::{Count, Cursor, Query},
+        filter::{Comparison, Field, Filter, Term},
+        reader::{Count, Query},
     },
     store::value::{Time, clean},
 };
@@ -26,6 +26,9 @@ pub(super) enum Listed {
 /// How a term compares.
 enum Match {
     Equals(&'static [&'static str]),
+    /// A moment: its age is compared.
+    Age(&'static str),
+    Number(&'static str),
     Contains(&'static [&'static str]),
     /// The list has no such column: nothing matches.
     Never,
@@ -33,8 +36,17 @@ enum Match {
 
 fn columns(listed: Listed, field: Option<Field>) -> Match {
     use Field as F;
-    use Match::{Contains, Equals, Never};
+    use Match::{Age, Contains, Equals, Never, Number};
     match (listed, field) {
+        (Listed::Onboardings, Some(F::Age)) => Age("h.created_at"),
+        (Listed::Keys, Some(F::Age)) => Age("k.created_at"),
+        (Listed::Letters, Some(F::Age)) => Age("l.created_at"),
+        (Listed::Audit, Some(F::Age)) => Age("a.at"),
+        (Listed::Onboardings, Some(F::Attempts)) => Number("coalesce(w.attempt, h.attempt, 0)"),
+        (Listed::Keys, Some(F::Attempts)) => Number("k.attempts"),
+        (Listed::Keys, Some(F::Conflicts)) => Number("k.conflicts"),
+        (Listed::Letters, Some(F::Replays)) => Number("l.replays"),
+        (_, Some(F::Attempts | F::Replays | F::Conflicts)) => Never,
         (Listed::Onboardings, Some(F::Status)) => Equals(&["h.status", "h.phase"]),
         (Listed::Onboardings, Some(F::State)) => Equals(&["coalesce(s.current_state, h.current_state)"]),
         (Listed::Onboardings, Some(F::Tenant)) => Contains(&["h.tenant_id"]),
@@ -125,6 +137,21 @@ fn condition(sql: &mut QueryBuilder<Db>, listed: Listed, term: &Term, now: Time)
         Match::Never => {
             sql.push("FALSE");
         }
+        Match::Age(_) | Match::Number(_) if term.compared().is_none() => {
+            sql.push("FALSE");
+        }
+        Match::Age(column) => {
+            if let Some((comparison, seconds)) = term.compared() {
+                let age = std::time::Duration::from_secs(seconds.unsigned_abs());
+                // The older, the smaller the moment.
+                sql.push(column).push(sign(comparison, true)).push_bind(now.minus(age));
+            }
+        }
+        Match::Number(column) => {
+            if let Some((comparison, number)) = term.compared() {
+                sql.push(column).push(sign(comparison, false)).push_bind(number);
+            }
+        }
         Match::Equals(columns) => {
             for (at, column) in columns.iter().enumerate() {
                 sql.push(if at == 0 { "coalesce(lower(" } else { " OR coalesce(lower(" });
@@ -151,6 +178,16 @@ fn condition(sql: &mut QueryBuilder<Db>, listed: Listed, term: &Term, now: Time)
     sql.push(")");
 }
 
+fn sign(comparison: Comparison, turned: bool) -> &'static str {
+    match (comparison, turned) {
+        (Comparison::Equal, _) => " = ",
+        (Comparison::Less, false) | (Comparison::More, true) => " < ",
+        (Comparison::AtMost, false) | (Comparison::AtLeast, true) => " <= ",
+        (Comparison::AtLeast, false) | (Comparison::AtMost, true) => " >= ",
+        (Comparison::More, false) | (Comparison::Less, true) => " > ",
+    }
+}
+
 /// In flight with its lease over, or without one.
 pub(super) fn stuck(sql: &mut QueryBuilder<Db>, now: Time) {
     sql.push("(k.status = 'STARTED' AND (k.lease_until IS NULL OR k.lease_until <= ")
@@ -161,18 +198,6 @@ pub(super) fn stuck(sql: &mut QueryBuilder<Db>, now: Time) {
 /// `%value%` in which nothing is a wildcard but the ends.
 fn pattern(value: &str) -> String {
     format!("%{}%", value.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
-}
-
-/// Rows after `cursor` in a list that is newest first.
-pub(super) fn push_after(
-    sql: &mut QueryBuilder<Db>,
-    columns: (&'static str, &'static str),
-    cursor: Option<&Cursor>,
-) {
-    if let Some(cursor) = cursor {
-        sql.push(" AND (").push(columns.0).push(", ").push(columns.1).push(") < (");
-        sql.push_bind(Time::new(cursor.created_at)).push(", ").push_bind(clean(&cursor.id)).push(")");
-    }
 }
 
 /// How many match, up to the cap.

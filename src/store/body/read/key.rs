@@ -11,7 +11,7 @@ use super::{
     },
     filter::{self, Listed},
     lists::{self, About},
-    page,
+    order, page,
     payload::{self, payload},
     rows,
 };
@@ -22,15 +22,20 @@ use crate::{
         mask,
         text::SafeText,
     },
-    engine::reader::{Cursor, KeyPage, KeyRow, Query},
+    engine::{
+        order::Order,
+        reader::{Cursor, KeyPage, KeyRow, Query},
+    },
     store::value::{Time, clean},
 };
 
-/// Whether a list wants keys in trouble or all others.
+/// Which part of a list that comes in two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    Yes,
-    No,
+enum Part {
+    /// What needs somebody first: in trouble, or in flight by the age of the lock.
+    First,
+    /// All others, newest first.
+    Rest,
 }
 
 pub(super) async fn list(
@@ -39,10 +44,19 @@ pub(super) async fn list(
     query: &Query,
     limit: u32,
 ) -> Result<Vec<KeyRow>, sqlx::Error> {
-    // The cursor's row says in which half of the list it stands.
-    let in_trouble = match &query.after {
+    let order = query.ordered();
+    if !matches!(order, Order::Trouble | Order::LockAge) {
+        let mut sql = QueryBuilder::<Db>::new(rows::KEY);
+        sql.push(rows::KEY_FROM);
+        let wanted = |sql: &mut _| filter::push(sql, Listed::Keys, &query.filter, now);
+        order::push_query(&mut sql, &order::KEYS, query, limit, wanted);
+        return sql.build().fetch_all(conn).await?.iter().map(|row| rows::key(row, now)).collect();
+    }
+    // The cursor's row says in which part of the list it stands.
+    let in_first = match &query.after {
         None => true,
         Some(cursor) => match one(conn, &cursor.id).await? {
+            Some(row) if order == Order::LockAge => row.text("status")? == KeyStatus::Started.as_str(),
             Some(row) => {
                 let row = rows::key(&row, now)?;
                 row.stuck || row.phase == Some(KeyPhase::FailedStorage)
@@ -51,33 +65,45 @@ pub(super) async fn list(
         },
     };
     let mut keys = Vec::new();
-    if in_trouble {
-        keys = half(conn, now, query, Trouble::Yes, query.after.as_ref(), limit).await?;
+    if in_first {
+        keys = part(conn, now, query, Part::First, query.after.as_ref(), limit).await?;
     }
     let left = limit.saturating_sub(u32::try_from(keys.len()).unwrap_or(u32::MAX));
     if left > 0 {
-        let after = query.after.as_ref().filter(|_| !in_trouble);
-        keys.extend(half(conn, now, query, Trouble::No, after, left).await?);
+        let after = query.after.as_ref().filter(|_| !in_first);
+        keys.extend(part(conn, now, query, Part::Rest, after, left).await?);
     }
     Ok(keys)
 }
 
-async fn half(
+async fn part(
     conn: &mut Conn,
     now: Time,
     query: &Query,
-    trouble: Trouble,
+    part: Part,
     after: Option<&Cursor>,
     limit: u32,
 ) -> Result<Vec<KeyRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(rows::KEY);
-    sql.push(rows::KEY_FROM).push("WHERE ");
-    sql.push(if trouble == Trouble::Yes { "(" } else { "NOT (" });
-    filter::stuck(&mut sql, now);
-    sql.push(" OR coalesce(k.phase = 'failed_storage', FALSE))");
-    filter::push(&mut sql, Listed::Keys, &query.filter, now);
-    filter::push_after(&mut sql, ("k.created_at", "k.key"), after);
-    sql.push(" ORDER BY k.created_at DESC, k.key DESC LIMIT ").push_bind(i64::from(limit));
+    sql.push(rows::KEY_FROM);
+    let asked = query.ordered();
+    let order = if part == Part::First { asked } else { Order::Newest };
+    order::push(&mut sql, &order::KEYS, order, (after, limit), |sql: &mut QueryBuilder<Db>| {
+        match (asked, part) {
+            (Order::LockAge, Part::First) => {
+                sql.push(" AND k.status = 'STARTED'");
+            }
+            (Order::LockAge, Part::Rest) => {
+                sql.push(" AND k.status <> 'STARTED'");
+            }
+            (_, part) => {
+                sql.push(if part == Part::First { " AND (" } else { " AND NOT (" });
+                filter::stuck(sql, now);
+                sql.push(" OR coalesce(k.phase = 'failed_storage', FALSE))");
+            }
+        }
+        filter::push(sql, Listed::Keys, &query.filter, now);
+    });
     sql.build().fetch_all(conn).await?.iter().map(|row| rows::key(row, now)).collect()
 }
 

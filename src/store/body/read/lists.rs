@@ -1,4 +1,4 @@
-//! The lists: newest first, paged by what the last row was.
+//! The lists: newest first unless another order is asked for, paged by what the last row was.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use sqlx::QueryBuilder;
 use super::{
     super::{Conn, Db, row::Columns},
     filter::{self, Listed},
-    rows,
+    order, rows,
 };
 use crate::{
     domain::{action::ActionKind, text::SafeText},
@@ -22,37 +22,41 @@ pub(super) async fn onboardings(
     limit: u32,
 ) -> Result<Vec<OnboardingRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(rows::ONBOARDING);
-    sql.push(rows::ONBOARDING_FROM).push("WHERE TRUE");
-    filter::push(&mut sql, Listed::Onboardings, &query.filter, now);
-    filter::push_after(&mut sql, ("h.created_at", "h.id"), query.after.as_ref());
-    sql.push(" ORDER BY h.created_at DESC, h.id DESC LIMIT ").push_bind(i64::from(limit));
+    sql.push(rows::ONBOARDING_FROM);
+    let wanted = |sql: &mut _| filter::push(sql, Listed::Onboardings, &query.filter, now);
+    order::push_query(&mut sql, &order::ONBOARDINGS, query, limit, wanted);
     let found = sql.build().fetch_all(conn).await?;
     found.iter().map(|row| rows::onboarding(row, now)).collect()
 }
 
 pub(super) async fn letters(
     conn: &mut Conn,
+    now: Time,
     query: &Query,
     group: Option<&str>,
     limit: u32,
 ) -> Result<Vec<LetterRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(rows::LETTER);
-    sql.push(rows::LETTER_FROM).push("WHERE TRUE");
-    if let Some(group) = group {
-        sql.push(" AND l.error_fingerprint = ").push_bind(clean(group));
-    }
-    filter::push(&mut sql, Listed::Letters, &query.filter, Time(chrono::DateTime::UNIX_EPOCH));
-    filter::push_after(&mut sql, ("l.created_at", "l.id"), query.after.as_ref());
-    sql.push(" ORDER BY l.created_at DESC, l.id DESC LIMIT ").push_bind(i64::from(limit));
+    sql.push(rows::LETTER_FROM);
+    order::push_query(&mut sql, &order::LETTERS, query, limit, |sql: &mut QueryBuilder<Db>| {
+        if let Some(group) = group {
+            sql.push(" AND l.error_fingerprint = ").push_bind(clean(group));
+        }
+        filter::push(sql, Listed::Letters, &query.filter, now);
+    });
     sql.build().fetch_all(conn).await?.iter().map(rows::letter).collect()
 }
 
-pub(super) async fn audit(conn: &mut Conn, query: &Query, limit: u32) -> Result<Vec<AuditRow>, sqlx::Error> {
+pub(super) async fn audit(
+    conn: &mut Conn,
+    now: Time,
+    query: &Query,
+    limit: u32,
+) -> Result<Vec<AuditRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(AUDIT);
-    sql.push("FROM operator_actions a WHERE TRUE");
-    filter::push(&mut sql, Listed::Audit, &query.filter, Time(chrono::DateTime::UNIX_EPOCH));
-    filter::push_after(&mut sql, ("a.at", "a.id"), query.after.as_ref());
-    sql.push(" ORDER BY a.at DESC, a.id DESC LIMIT ").push_bind(i64::from(limit));
+    sql.push("FROM operator_actions a ");
+    let wanted = |sql: &mut _| filter::push(sql, Listed::Audit, &query.filter, now);
+    order::push_query(&mut sql, &order::AUDIT, query, limit, wanted);
     read_audit(conn, sql).await
 }
 
