@@ -4,6 +4,7 @@
 //! 13 unknown.
 
 mod act;
+mod audit;
 mod check;
 mod circuits;
 mod comfort;
@@ -109,6 +110,9 @@ enum Command {
     /// Circuits and budgets: list, show, force, pause, unpause
     #[command(subcommand)]
     Circuits(circuits::Verb),
+    /// Who did what, why, to what, with which result: list
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// A known incident in virtual time, retry policies side by side
     Lab(lab::Args),
 }
@@ -248,6 +252,7 @@ fn dispatch(cli: Cli, names_a_database: bool) -> anyhow::Result<ExitCode> {
         Some(Command::Replays(verb)) => run::block(&settings, replays::run(&settings, verb)),
         Some(Command::Keys(verb)) => run::block(&settings, keys::run(&settings, verb)),
         Some(Command::Circuits(verb)) => run::block(&settings, circuits::run(&settings, verb)),
+        Some(Command::Audit(verb)) => run::block(&settings, audit::run(&settings, verb)),
         Some(Command::Lab(args)) => lab::run(&args),
     }
 }

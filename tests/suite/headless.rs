@@ -172,6 +172,25 @@ async fn an_action_without_a_terminal_needs_yes_and_changes_nothing_before() {
 }
 
 #[tokio::test]
+async fn the_audit_says_who_did_what_and_why() {
+    let (_store, url) = fresh().await;
+    let act = |args: &[&str]| {
+        let (code, _, err) = run(&[args, &["--yes", "--database-url", &url, "--operator", "ana"]].concat());
+        assert_eq!(code, 0, "{err}");
+    };
+    act(&["circuits", "pause", "onboarding", "--for=10m", "--reason=token=hunter2 leaked"]);
+    act(&["circuits", "unpause", "onboarding"]);
+    let audit = |args: &[&str]| run(&[&["audit", "list", "--database-url", &url], args].concat());
+    let (code, out, err) = audit(&["status:pause", "age:<1h", "operator:ana"]);
+    assert_eq!((code, err.as_str(), out.lines().count()), (0, "", 2), "{out}");
+    assert!(out.contains("ana") && out.contains("onboarding") && !out.contains("hunter2"), "{out}");
+    let (_, out, _) = audit(&["--json", "--sort=oldest"]);
+    let kinds: Vec<_> = json(&out).as_array().unwrap().iter().map(|row| row["kind"].clone()).collect();
+    assert_eq!(kinds, ["pause", "unpause"], "{out}");
+    assert_eq!(audit(&["tenant:acme"]).0, 2, "no row of the audit has a tenant");
+}
+
+#[tokio::test]
 async fn a_refused_action_exits_with_1_and_says_why() {
     let (_store, url) = fresh().await;
     let (code, _, err) = run(&["onboardings", "resume", "nobody", "--yes", "--database-url", &url]);

@@ -46,14 +46,14 @@ pub(super) fn command(model: &mut Model) -> Vec<Effect> {
                     format!("redrive letters list --group={}", quoted(group))
                 }
                 (View::Letters, _) => "redrive letters list".to_owned(),
-                (View::Audit, _) => {
-                    model.say(Tone::Note, "no command shows the audit yet");
-                    return Vec::new();
-                }
+                (View::Audit, _) => "redrive audit list".to_owned(),
             };
             let typed = &model.list().typed;
             if !typed.is_empty() && text.contains(" list") {
                 text.push_str(&format!(" {}", operand(typed)));
+            }
+            if let (Some(order), true) = (model.query().order, text.contains(" list")) {
+                text = text.replacen(" list", &format!(" list --sort={order}"), 1);
             }
             text
         }

@@ -53,6 +53,7 @@ async fn what_the_twins_print_obeys_nobody() {
         vec!["onboardings", "show", &id, "--reveal", "--reason", "why"],
         vec!["circuits", "list"],
         vec!["replays", "list"],
+        vec!["audit", "list"],
     ] {
         for form in [&[][..], &["--json"]] {
             let (code, out, err) = run(&[&command[..], form, &["--database-url", &store.url]].concat());
