@@ -41,7 +41,7 @@ fn list(rows: &[AuditRow]) -> anyhow::Result<()> {
         vec![
             output::time(Some(row.at)),
             row.operator.to_string(),
-            row.kind.as_str().replace('_', " "),
+            row.what(),
             row.applied.to_string(),
             row.left_out.to_string(),
             row.reason.as_ref().map_or_else(|| "-".to_owned(), |reason| mask::secrets(reason.as_str())),

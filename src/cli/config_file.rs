@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Read as _,
     ops::Range,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::de::{DeTable, DeValue};
 
@@ -131,6 +132,9 @@ impl<'de> Deserialize<'de> for TimeOrNever {
     }
 }
 
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 1 << 20;
+
 /// A file that was read.
 #[derive(Debug, Default)]
 pub(super) struct ConfigFile {
@@ -145,8 +149,12 @@ impl ConfigFile {
     /// # Errors
     /// A file that cannot be read; a key that is not known or a value of the wrong kind, with its line.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("cannot read the config file {}", path.display()))?;
+        let mut text = String::new();
+        let read = fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+        read.with_context(|| format!("cannot read the config file {}", path.display()))?;
+        if text.len() as u64 > LONGEST {
+            bail!("the config file {} is longer than 1 MiB: is it one?", path.display());
+        }
         let mut file = Self { path: path.to_owned(), text, values: File::default() };
         // First the names that stand for something, because what is below an unknown one is only noise.
         if let Some(table) = file.table() {

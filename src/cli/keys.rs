@@ -111,7 +111,7 @@ fn show(page: &KeyPage) -> anyhow::Result<()> {
         output::print(&format!("header     {name}"))?;
     }
     for letter in &page.letters {
-        output::print(&format!("letter     {} {}", letter.id, letter.status))?;
+        output::print(&format!("letter     {} {}", SafeText::new(letter.id.as_str()), letter.status))?;
     }
     for action in &page.audit {
         let why = action.reason.as_ref().map(|why| format!(": {}", mask::secrets(why.as_str())));

@@ -165,8 +165,8 @@ fn list(rows: &[LetterRow]) -> anyhow::Result<()> {
 
 fn show(page: &LetterPage, request: &str) -> anyhow::Result<()> {
     list(std::slice::from_ref(&page.row))?;
-    output::print(&format!("\nonboarding {}", page.row.onboarding))?;
-    output::print(&format!("group      {}", page.row.error_fingerprint))?;
+    output::print(&format!("\nonboarding {}", SafeText::new(page.row.onboarding.as_str())))?;
+    output::print(&format!("group      {}", SafeText::new(&page.row.error_fingerprint)))?;
     output::print(&format!("key        {}", output::or_dash(page.key.as_ref())))?;
     output::print(&format!("request    {}\n", SafeText::new(request)))?;
     let history = page.history.iter().map(|a| {

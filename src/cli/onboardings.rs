@@ -37,7 +37,8 @@ pub(super) enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Start one; asking twice gives the same onboarding
+    /// Start one, as a service would: nothing is asked; triggering twice gives the same onboarding
+    #[command(mut_arg("yes", |arg| arg.hide(true)))]
     Trigger {
         /// The tenant
         #[arg(long, value_name = "ID")]

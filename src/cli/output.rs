@@ -1,12 +1,15 @@
 //! Tables and JSON for the headless twins. Every cell is display-safe.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use crate::domain::text::{SafeText, is_hostile};
+use crate::domain::text::{SafeText, is_hostile, written_out};
 
 /// Prints `value` as JSON. Ids in it are raw, because actions use them: what of them could act on a terminal is written
 /// in JSON's own escapes, which every reader takes back.
@@ -65,10 +68,16 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()
 /// # Errors
 /// When standard output is closed.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    // The last guard: whatever was put into a line, nothing in it acts on a terminal.
+    let text = text.split('\n').map(safe_line).collect::<Vec<_>>().join("\n");
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()?;
     Ok(())
+}
+
+fn safe_line(line: &str) -> Cow<'_, str> {
+    if line.contains(is_hostile) { Cow::Owned(written_out(line)) } else { Cow::Borrowed(line) }
 }
 
 /// `2026-11-22 14:02:31`, or a dash.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Settings, output};
 use crate::{
-    domain::circuit::CircuitState,
+    domain::{circuit::CircuitState, text::SafeText},
     engine::reader::{CircuitRow, Counts, LetterGroup, Query, WorkerRow},
     metrics::{
         signals::{Signals, VerdictKind},
@@ -42,6 +42,8 @@ fn window(text: &str) -> Result<Duration, String> {
 /// What `status` prints.
 #[derive(Debug, Serialize)]
 struct Status {
+    /// As `status --exit-code` means it; also where nothing is known.
+    verdict: VerdictKind,
     database: String,
     advice: Vec<Advice>,
     counts: Counts,
@@ -59,6 +61,7 @@ pub(super) async fn run(settings: &Settings, args: Args) -> anyhow::Result<ExitC
     let signals = signals.or_else(|| stored::signals(&board.circuits, &settings.rules));
     let kind = signals.as_ref().map_or(VerdictKind::Unknown, |s| s.verdict.kind);
     let status = Status {
+        verdict: kind,
         database: opened.engine.reader().label(),
         advice: advice::advice(&board, signals.as_ref(), board.at),
         counts: board.counts,
@@ -132,7 +135,12 @@ fn print(status: &Status) -> anyhow::Result<()> {
         ))?;
     }
     for group in &status.letter_groups {
-        output::print(&format!("group        {}  {} open  {}", group.fingerprint, group.open, group.error))?;
+        output::print(&format!(
+            "group        {}  {} open  {}",
+            SafeText::new(&group.fingerprint),
+            group.open,
+            group.error
+        ))?;
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ pub(super) struct Seen {
     pub(super) replayed: BTreeMap<String, f64>,
     /// Answers that could not be stored.
     pub(super) not_stored: u64,
-    /// What was last said of bad items.
+    /// The bad item last named.
     pub(super) poison: Option<String>,
     /// Keys run again after their lease or a failed storage, by operation.
     pub(super) recovered: BTreeMap<String, u64>,
@@ -160,7 +160,8 @@ impl Seen {
                 self.circuits.push((at, name, circuit.state));
             }
         }
-        self.poison = board.poison.as_ref().map(ToString::to_string).or(self.poison.take());
+        let first = board.poison.as_ref().and_then(|poison| poison.items.first());
+        self.poison = first.map(|item| item.id.to_string()).or(self.poison.take());
         let overdue = board.counts.oldest_stuck_key.map_or(0, |since| (board.at - since).num_seconds());
         self.last = Boarded {
             parked: board.counts.parked.0,

@@ -168,7 +168,14 @@ fn masked(value: &Value, readable: bool) -> Value {
         Value::Array(items) => {
             let mut shown: Vec<_> =
                 items.iter().take(MAX_ELEMENTS).map(|item| masked(item, readable)).collect();
-            if let Some(more) = items.len().checked_sub(MAX_ELEMENTS).filter(|more| *more > 0) {
+            let told =
+                |item: &Value| item.as_str().is_some_and(|text| text.ends_with(" more›") && is_mask(text));
+            if let [.., last] = &items[..]
+                && items.len() == MAX_ELEMENTS + 1
+                && told(last)
+            {
+                shown.push(last.clone());
+            } else if let Some(more) = items.len().checked_sub(MAX_ELEMENTS).filter(|more| *more > 0) {
                 shown.push(Value::String(format!("‹{more} more›")));
             }
             Value::Array(shown)

@@ -121,6 +121,17 @@ pub fn is_hostile(c: char) -> bool {
     escape(c).is_some()
 }
 
+/// `text` with everything written out that may not reach a terminal; of any length.
+pub fn written_out(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        match escape(c) {
+            Some(written) => out.push_str(&written),
+            None => out.push(c),
+        }
+        out
+    })
+}
+
 /// How a character that may not reach a terminal is written out; `None` for all others.
 fn escape(c: char) -> Option<String> {
     Some(match c {
@@ -135,6 +146,11 @@ fn escape(c: char) -> Option<String> {
         | '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{3164}'
         | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        // Blanks that are no space, what nobody gave a meaning, and what only a private font can draw.
+        | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{e000}'..='\u{f8ff}' | '\u{fdd0}'..='\u{fdef}'
+        | '\u{fffe}' | '\u{ffff}' | '\u{f0000}'..='\u{10ffff}'
+        // Skin tones by themselves or behind what takes none.
+        | '\u{1f3fb}'..='\u{1f3ff}'
         // Variation selectors: terminals disagree about the width of what they follow.
         | '\u{fe00}'..='\u{fe0f}'
         // Line and paragraph separators.

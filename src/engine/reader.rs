@@ -208,6 +208,8 @@ pub struct Poison {
 pub struct PoisonItem {
     /// Its id or key.
     pub id: SafeText,
+    /// What people call it: an onboarding by its repository.
+    pub name: SafeText,
     /// Whether it is an onboarding.
     pub onboarding: bool,
     /// The onboarding's state, or the operation the key protects; `None` for keys of others.
@@ -217,12 +219,12 @@ pub struct PoisonItem {
 }
 
 impl fmt::Display for Poison {
-    /// `onboarding 7c1f failed 3 times at PLANNING while 40 others completed: a bad item, no storm`.
+    /// `onboarding https://github.com/acme/payments failed 3 times at PLANNING while 40 others completed: a bad item, no storm`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, PoisonItem { id, onboarding, at, failures }) in self.items.iter().enumerate() {
+        for (n, PoisonItem { name, onboarding, at, failures, .. }) in self.items.iter().enumerate() {
             let (and, kind) =
                 (if n == 0 { "" } else { ", " }, if *onboarding { "onboarding" } else { "key" });
-            write!(f, "{and}{kind} {id} failed {failures} times")?;
+            write!(f, "{and}{kind} {name} failed {failures} times")?;
             if let Some(at) = at {
                 write!(f, " at {at}")?;
             }
@@ -640,6 +642,9 @@ pub struct AuditRow {
     pub operator: SafeText,
     /// What.
     pub kind: ActionKind,
+    /// In which way: `open for 10m`, `5/s`; `None` where there is only one.
+    #[serde(default)]
+    pub how: Option<SafeText>,
     /// Why.
     pub reason: Option<SafeText>,
     /// How many it was applied to.
@@ -648,6 +653,14 @@ pub struct AuditRow {
     pub left_out: i64,
     /// The first targets, at most 20.
     pub targets: Vec<SafeText>,
+}
+
+impl AuditRow {
+    /// What was done, in words: `force open for 10m`.
+    pub fn what(&self) -> String {
+        let kind = self.kind.as_str().replace('_', " ");
+        self.how.as_ref().map_or_else(|| kind.clone(), |how| format!("{kind} {how}"))
+    }
 }
 
 /// The list a [`Query`] asked for.

@@ -167,6 +167,14 @@ impl Collector {
             _ => sentence::proof(&callers),
         };
         let proven = if operation.is_some() { callers } else { Vec::new() };
+        // A word comes down a few windows after what it told of is over: nothing has to be done about that any more.
+        let window_of = |name: &str| self.bench.callers(&self.processes, self.now.0, name);
+        let counts = operation.map(|name| window_of(name).iter().map(|caller| caller.counts).sum());
+        let over = counts.is_some_and(|counts| self.rules.level(&counts, baseline) == VerdictKind::Calm);
+        let levers = match over {
+            true => sentence::coming_down(),
+            false => sentence::levers(kind, &proven, baseline),
+        };
         let live = |process: &Process| !self.bench.is_stale(process, self.now.0);
         let window = |process: &Process, name: &str| self.bench.window(process, self.now.0, name);
         let root = operation.and_then(|name| root::root(&self.processes, &self.rules, name, window));
@@ -183,7 +191,7 @@ impl Collector {
                 since,
                 began: operation.and_then(|name| self.bench.onset(name)),
                 root: root.as_deref().map(Into::into),
-                levers: sentence::levers(kind, &proven, baseline),
+                levers,
             },
             operations: self.rows(),
             circuits: self.circuits(),

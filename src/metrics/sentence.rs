@@ -108,11 +108,16 @@ pub(super) fn levers(kind: VerdictKind, callers: &[Caller], baseline: f64) -> Ve
             match kind {
                 VerdictKind::Elevated => {}
                 VerdictKind::Stuck => levers.push(advice("scale out last: retries fill what it adds")),
-                _ => levers.push(ours('R', "replay letters once it is calm")),
+                _ => levers.push(advice("replay letters once it is calm")),
             }
         }
     }
     levers
+}
+
+/// What helps while a verdict only waits for a few more quiet windows to be taken back.
+pub(super) fn coming_down() -> Vec<Lever> {
+    vec![advice("wait: it is over, and is called so after a few quiet windows more")]
 }
 
 /// From this share of the excess retries on, pausing our own work is worth saying.

@@ -81,12 +81,14 @@ pub fn advice(board: &Board, signals: Option<&Signals>, now: DateTime<Utc>) -> V
     all.extend(
         board.unclaimed.iter().take(TOLD).map(|unclaimed| say(Matter::Unclaimed, &unclaimed.to_string())),
     );
-    all.extend(board.poison.as_ref().map(|poison| say(Matter::Poison, &poison.to_string())));
     all.extend(signals.and_then(targets));
     all.extend(roll_backs(board));
     let quiet = signals.is_none_or(|s| matches!(s.verdict.kind, VerdictKind::Calm | VerdictKind::Unknown));
     // What failed would only fail again, or feed the storm.
     if quiet && !open {
+        // While more is wrong than an item, those that fail are its victims.
+        let alone = board.poison.as_ref().filter(|_| board.counts.parked.0 == 0);
+        all.extend(alone.map(|poison| say(Matter::Poison, &poison.to_string())));
         all.extend(letters(board));
         all.extend(failed(board));
     }

@@ -78,16 +78,18 @@ pub fn start(sources: Sources, tracker: &TaskTracker, cancel: &CancellationToken
     let (queries, asked) = watch::channel(Query::default());
     let nudge = Arc::new(Notify::new());
     let (pace, interval) = watch::channel(sources.interval);
+    let without_metrics = sources.origins.is_empty() && sources.prometheus.is_none();
     let database = database::look(
         Arc::clone(&sources.reader),
         interval,
         asked,
         Arc::clone(&nudge),
         Arc::clone(&snapshots),
+        without_metrics.then(|| sources.rules.clone()),
     );
     let cancelled = cancel.clone();
     tracker.spawn(async move { cancelled.run_until_cancelled(database).await });
-    if !sources.origins.is_empty() || sources.prometheus.is_some() {
+    if !without_metrics {
         let client = http::client(crate::metrics::scrape::TIMEOUT)?;
         let looking = targets::look(client, sources, snapshots);
         let cancelled = cancel.clone();

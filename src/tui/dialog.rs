@@ -357,17 +357,29 @@ pub fn choice_word(to: Option<Forced>) -> &'static str {
     }
 }
 
+/// What becomes of a target that is not left out.
+fn will(kind: ActionKind) -> &'static str {
+    match kind {
+        ActionKind::Discard => "will be discarded",
+        ActionKind::Restore => "will be open again",
+        ActionKind::Release => "will be released",
+        ActionKind::Reveal => "will be shown",
+        ActionKind::Force | ActionKind::Pause | ActionKind::Unpause | ActionKind::Stop => "will obey",
+        _ => "will run",
+    }
+}
+
 fn describe(plan: &Plan, say: &mut impl FnMut(LineTone, &str)) {
     let (selected, will_run, asks) = (plan.lines.len(), plan.will_run(), plan.needs_reason());
     if selected == 1 {
         match plan.lines[0].left_out.as_ref() {
             Some(why) if asks > 0 => say(LineTone::Warning, &format!("! {why}")),
             Some(why) => say(LineTone::Warning, &format!("left out: {why}")),
-            None => say(LineTone::Plain, "will run"),
+            None => say(LineTone::Plain, will(plan.kind)),
         }
     } else {
         let more = if asks > 0 { format!(", {asks} only with a reason") } else { String::new() };
-        say(LineTone::Plain, &format!("{selected} selected: {will_run} will run{more}"));
+        say(LineTone::Plain, &format!("{selected} selected: {will_run} {}{more}", will(plan.kind)));
         for (why, count) in plan.asks() {
             say(LineTone::Warning, &format!("{count:>5} {why}"));
         }
@@ -400,7 +412,7 @@ fn describe(plan: &Plan, say: &mut impl FnMut(LineTone, &str)) {
             say(tone, &format!("{:>3}. {comes_to}: {operation} {}", place + 1, undo.compensation.name));
         }
     } else if selected > 1 && will_run + asks > 0 {
-        say(LineTone::Dim, "what will run:");
+        say(LineTone::Dim, "which:");
         let runs = |line: &&PlanLine| line.left_out.is_none() || line.needs_reason();
         for line in plan.lines.iter().filter(runs).take(200) {
             // GitHub's own host is not worth a second row for each.

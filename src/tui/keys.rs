@@ -204,8 +204,8 @@ pub const TABLE: &[Binding] = &[
     looks(Action::Group, &[Key::Char('z')], "group", "Letters by error, or one by one.", &[Place::Groups, Place::Letters], 7),
     looks(Action::Payload, &[Key::Char('v')], "payload", "Look into the payload of the page: context, stored response or request, masked.", PAGES, 5),
     looks(Action::Fold, &[Key::Char('o')], "fold", "In a payload: fold the field, or open it again.", &[Place::Payload], 1),
-    looks(Action::NextHit, &[Key::Char('n')], "next hit", "In a payload: the next place of what / looked for.", &[Place::Payload], 7),
-    looks(Action::PrevHit, &[Key::Char('N')], "hit before", "In a payload: the place before.", &[Place::Payload], 0),
+    looks(Action::NextHit, &[Key::Char('n')], "next hit", "In a payload: the next hit of what / looked for.", &[Place::Payload], 7),
+    looks(Action::PrevHit, &[Key::Char('N')], "hit before", "In a payload: the hit before.", &[Place::Payload], 0),
     looks(Action::Clock, &[Key::Char('u')], "clock", "Times as UTC, or as how long ago; everywhere.", &[], 0),
     looks(Action::Freeze, &[Key::Char('f')], "freeze", "Hold the picture still, and let it go on; so does Esc, where nothing is left to close.", &[], 8),
     looks(Action::StepBack, &[Key::Left], "step back", "While frozen: the picture before this one; those of the last 30 minutes are kept.", &[], 0),
@@ -252,7 +252,12 @@ pub fn hints(keys: &Keymap, place: Place, read_only: bool, frozen: bool) -> Vec<
     let wanted = |b: &&Binding| (b.hint > 0 || first(b.action)) && b.works_at(place);
     let mut found: Vec<_> = available(read_only).filter(wanted).collect();
     found.sort_by_key(|binding| rank(binding));
-    let label = |b: &Binding| if frozen && b.action == Action::Freeze { "go on" } else { b.label };
+    let label = |b: &Binding| match b.action {
+        Action::Freeze if frozen => "go on",
+        Action::Enter if place == Place::Payload => "fold",
+        Action::Filter if place == Place::Payload => "search",
+        _ => b.label,
+    };
     found.into_iter().filter_map(|b| Some((keys.shown_key(b.action)?, label(b)))).collect()
 }
 

@@ -33,6 +33,17 @@ impl Palette {
         }
     }
 
+    /// For whom it is.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Dark => "For dark terminals.",
+            Self::Light => "For light terminals.",
+            Self::HighContrast => "White on black, strong colours: for bright rooms and tired eyes.",
+            Self::ColourBlind => "Blue, orange and yellow: told apart by everybody.",
+            Self::Mono => "Without colours.",
+        }
+    }
+
     /// By its name.
     pub fn named(name: &str) -> Option<Self> {
         Self::CHOICES.into_iter().find(|palette| palette.name() == name)

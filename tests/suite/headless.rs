@@ -352,7 +352,11 @@ async fn rows_that_hold_words_for_numbers_are_listed_all_the_same() {
         .sql(
             "INSERT INTO onboarding_history (id, tenant_id, repo_url, fingerprint, status, attempt, version, workflow_version) \
              VALUES ('odd', 'acme', 'https://github.com/acme/odd', 'f', 'failed', 'x', 'y', 'z'); \
-             INSERT INTO idempotency_keys (key, request_hash, status, response_code) VALUES ('odd', 'h', 'COMPLETED', 'abc')",
+             INSERT INTO idempotency_keys (key, request_hash, status, response_code) VALUES ('odd', 'h', 'COMPLETED', 'abc'); \
+             INSERT INTO replays (id, operator, action_id, created_at, per_second, total, succeeded, failed_again, skipped) \
+             VALUES ('odd', 'ana', 'a', '2026-03-01 12:00:00+00', 'banana', 1, -9223372036854775808, 7, 9223372036854775807); \
+             INSERT INTO attempts (onboarding_id, seq, state, attempt, worker, lease_id, started_at, delay_seconds) \
+             VALUES ('odd', 1, 'VALIDATING', 1, 'w', 'l', '2026-03-01 12:00:00+00', 'soon')",
         )
         .await;
     for args in [
@@ -360,6 +364,7 @@ async fn rows_that_hold_words_for_numbers_are_listed_all_the_same() {
         &["onboardings", "show", "odd"],
         &["onboardings", "rollback", "odd", "--dry-run"],
         &["keys", "show", "odd"],
+        &["replays", "list"],
         &["status"],
     ] {
         let (code, _, err) = run(&[args, &["--database-url", &url]].concat());

@@ -225,12 +225,12 @@ impl Incident for Outage {
             Figure::new("hooks asked for", WORKER, ours.0 as f64, "requests"),
             Figure::new("of which failed", LEGACY, theirs.1 as f64, "requests"),
             Figure::new("of which failed", WORKER, ours.1 as f64, "requests"),
-            Figure::new("hooks that stand", "", counts.hooks as f64, "hooks"),
+            Figure::new("hooks that stand", "", counts.hooks as f64, ""),
         ];
         if self.happens {
             let of = |counted: &AtomicU64| counted.load(Ordering::Relaxed) as f64;
-            figures.push(Figure::new("onboardings resumed", "", of(&self.resumed), "onboardings"));
-            figures.push(Figure::new("letters replayed", "", of(&self.replayed), "letters"));
+            figures.push(Figure::new("resumed as advised", "", of(&self.resumed), "onboardings"));
+            figures.push(Figure::new("replayed as advised", "", of(&self.replayed), "letters"));
         }
         figures
     }

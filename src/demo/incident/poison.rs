@@ -127,7 +127,7 @@ impl Incident for Poison {
             Expectation::new(
                 "the item is named",
                 letter.is_some_and(|page| {
-                    seen.poison.as_ref().is_some_and(|said| said.contains(page.row.onboarding.as_str()))
+                    seen.poison.as_ref().is_some_and(|said| *said == page.row.onboarding.as_str())
                 }),
                 seen.poison.clone().unwrap_or_else(|| "nothing is said of it".to_owned()),
             ),

@@ -74,12 +74,13 @@ pub(super) trait Columns {
         Ok(i32::try_from(self.int(column)?).unwrap_or(i32::MAX))
     }
 
+    /// SQLite keeps whatever others write: what is no number is 0, as it is for [`int`](Self::int).
     fn float(&self, column: &str) -> Got<Option<f64>> {
-        self.raw().try_get(column)
+        self.raw().try_get_unchecked(column)
     }
 
     fn bytes(&self, column: &str) -> Got<Option<Vec<u8>>> {
-        self.raw().try_get(column)
+        self.raw().try_get_unchecked(column)
     }
 
     /// JSON that was selected as text; `null` where it is missing or malformed.

@@ -78,7 +78,7 @@ fn all(model: &Model) -> Vec<Entered> {
     }
     for palette in Palette::CHOICES {
         let text = format!("theme {}", palette.name());
-        all.push(say(text, String::new(), "These colours.".to_owned(), Word::Theme(palette)));
+        all.push(say(text, String::new(), palette.about().to_owned(), Word::Theme(palette)));
     }
     for (at, view) in chosen.views.iter().enumerate() {
         let help = match view.typed.as_str() {

@@ -81,10 +81,13 @@ pub(super) fn action(model: &mut Model) -> Vec<Effect> {
     let Some(text) = twin(&program, command, &dialog.wish, limit.as_deref(), &reason) else {
         return Vec::new();
     };
+    let why = unfit(&text);
     if let Some(dialog) = model.dialog.as_mut() {
-        dialog.complaint = Some(format!("copied: {}", shown(&text)));
+        let said =
+            why.map_or_else(|| format!("copied: {}", shown(&text)), |why| format!("not copied: {why}"));
+        dialog.complaint = Some(said);
     }
-    vec![Effect::Copy(text)]
+    if why.is_some() { Vec::new() } else { vec![Effect::Copy(text)] }
 }
 
 /// More ids than this are not named one by one where a list can be asked for them.
@@ -172,7 +175,20 @@ fn program(model: &Model) -> String {
     }
 }
 
+/// Why `text` is not put on a clipboard: it would act on the terminal it is pasted into.
+fn unfit(text: &str) -> Option<&'static str> {
+    match () {
+        () if text.is_empty() => Some("it is empty"),
+        () if text.chars().any(char::is_control) => Some("it holds control characters"),
+        () => None,
+    }
+}
+
 fn copied(model: &mut Model, text: String) -> Vec<Effect> {
+    if let Some(why) = unfit(&text) {
+        model.say(Tone::Bad, format!("not copied: {why}; --json lists it as it is"));
+        return Vec::new();
+    }
     model.say(Tone::Note, format!("copied: {}", shown(&text)));
     vec![Effect::Copy(text)]
 }

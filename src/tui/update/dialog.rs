@@ -1,7 +1,9 @@
 //! Keys and previews of the open dialog.
 
 use crate::{
+    domain::{action::ActionKind, text::SafeText},
     engine::command::{Asker, Command, Elsewhere, Refusal, Submission},
+    metrics::signals::VerdictKind,
     tui::{
         dialog::{CHOICES, Dialog, Focus, Need, Stage},
         layout,
@@ -18,12 +20,18 @@ pub(super) fn previewed(
     ticket: Ticket,
     result: Result<Previewed, Refusal>,
 ) -> Vec<Effect> {
+    let storm = storm(model);
     let Some(dialog) = model.dialog.as_mut().filter(|dialog| dialog.ticket == ticket) else {
         return Vec::new();
     };
     match result {
         Err(refusal) => dialog.stage = Stage::Refused(refusal.to_string()),
-        Ok(previewed) => {
+        Ok(mut previewed) => {
+            if matches!(dialog.kind, ActionKind::Replay | ActionKind::Resume)
+                && let Some(storm) = storm
+            {
+                previewed.plan.warnings.insert(0, storm);
+            }
             dialog.stage = Stage::Ready(Box::new(previewed));
             // One row that others began: shown again as a take-over, which has to be typed.
             let wish = match dialog.wish.clone() {
@@ -39,6 +47,16 @@ pub(super) fn previewed(
         }
     }
     Vec::new()
+}
+
+/// What an operator who is about to send more should know.
+fn storm(model: &Model) -> Option<SafeText> {
+    let verdict = &model.snapshot.as_ref()?.signals.as_ref()?.verdict;
+    let bad = matches!(verdict.kind, VerdictKind::Storm | VerdictKind::Stuck);
+    let operation = verdict.operation.as_ref().filter(|_| bad)?;
+    let storm = if verdict.kind == VerdictKind::Stuck { "storm that is stuck" } else { "storm" };
+    let text = format!("{operation} is in a {storm} now: whatever runs into it makes it worse");
+    Some(SafeText::new(&text))
 }
 
 /// A key while a dialog is open.

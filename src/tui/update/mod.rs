@@ -177,7 +177,10 @@ pub(super) fn obey(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::StepBack => picture::step_back(model),
         Action::StepForth => picture::step_forth(model),
         Action::Chart => model.charted = model.charted.next(),
-        Action::Theme => model.look = model.look.next(),
+        Action::Theme => {
+            model.look = model.look.next();
+            model.say(Tone::Note, format!("theme {}", model.look.palette.name()));
+        }
         Action::CopyId => return copy::id(model),
         Action::CopyCommand => return copy::command(model),
         Action::Refresh => return vec![Effect::Nudge, Effect::Repaint],

@@ -22,7 +22,7 @@ use crate::{
 const COLUMNS: &[Column] = &[
     Column::text("at", Width::Fit(11), 0),
     Column::text("operator", Width::Fit(16), 0),
-    Column::text("action", Width::Fit(10), 0),
+    Column::text("action", Width::Fit(20), 0),
     Column::number("applied", 7, 0),
     Column::number("left out", 8, 2),
     Column::text("reason", Width::Grow(14), 1),
@@ -40,7 +40,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
         cells: vec![
             Cell::new(phrase::moment(row.at, model), look.dim()),
             Cell::new(row.operator.as_str(), look.base()),
-            Cell::new(row.kind.as_str().replace('_', " "), look.accent()),
+            Cell::new(row.what(), look.accent()),
             Cell::new(number(row.applied), look.base()),
             Cell::new(number(row.left_out), if row.left_out > 0 { look.warn() } else { look.dim() }),
             Cell::new(row.reason.as_ref().map(phrase::masked).unwrap_or_else(|| "-".to_owned()), look.base()),
@@ -51,12 +51,8 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u1
     let at = onboardings::draw_table(model, buffer, inner, COLUMNS, (rows, row), "no action");
     let here = rows.iter().find(|row| model.list().cursor.as_deref() == Some(row.id.as_str()));
     if let (true, Some(row)) = (panel > 0, here) {
-        let inner = frame::draw(
-            model,
-            buffer,
-            below,
-            &Line::from(format!(" {} by {} ", row.kind.as_str().replace('_', " "), row.operator)),
-        );
+        let inner =
+            frame::draw(model, buffer, below, &Line::from(format!(" {} by {} ", row.what(), row.operator)));
         let reason = row.reason.as_ref().map_or("no reason given".to_owned(), phrase::masked);
         let mut lines = vec![
             piece(

@@ -28,14 +28,14 @@ use crate::{
 const COLUMNS: &[Column] = &[
     Column::text("operation", Width::Grow(22), 0),
     Column::text("computed", Width::Fit(9), 0),
-    Column::text("decided", Width::Fit(21), 1),
-    Column::number("failing", 7, 0),
+    Column::text("decided", Width::Fit(21), 0),
+    Column::number("failing", 7, 1),
     Column::number("opens at", 8, 6),
     Column::number("calls", 6, 7),
-    Column::text("probe", Width::Fit(17), 2),
-    Column::number("holds", 6, 0),
-    Column::number("instances", 9, 8),
-    Column::number("budget left", 11, 3),
+    Column::text("probe", Width::Fit(17), 3),
+    Column::number("holds", 6, 2),
+    Column::number("workers", 9, 8),
+    Column::number("budget left", 11, 4),
     Column::number("not made", 8, 5),
     Column::number("reported", 8, 4),
 ];
@@ -153,9 +153,9 @@ fn told(model: &Model, row: &CircuitRow, columns: usize, rows: usize) -> Vec<Lin
     let mut lines = vec![Line::from(vec![
         Span::styled(state.to_owned(), style),
         Span::raw(format!(
-            "  computed {} by {worst} of {all} workers, {} ago",
+            "  computed {} by {worst} of {all} workers, {}",
             row.state.as_str().replace('_', " "),
-            phrase::ago(row.reported_at, model)
+            phrase::since(row.reported_at, model)
         )),
     ])];
     let mut say = |text: String, style: Style| {

@@ -123,7 +123,7 @@ fn request(model: &Model, row: &KeyRow, columns: usize, lines: &mut Vec<Line<'st
     fact(model, lines, "conflicts", &conflicts, columns);
     let times = plural(usize::try_from(row.attempts).unwrap_or_default(), "time");
     let first = clock(row.created_at, now);
-    fact(model, lines, "begun", &format!("{} {times}, first at {first} UTC", row.attempts), columns);
+    fact(model, lines, "attempts", &format!("{} {times}, first at {first} UTC", row.attempts), columns);
     let kept = match row.expires_at {
         Some(at) if at > now => format!("until {} UTC, for another {}", clock(at, now), span(at - now)),
         Some(at) => format!("no longer: its retention ended {} ago", span(now - at)),

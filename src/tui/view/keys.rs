@@ -26,7 +26,7 @@ const COLUMNS: &[Column] = &[
     Column::number("locked", 7, 1),
     Column::number("lease", 14, 0),
     Column::text("by", Width::Fit(16), 3),
-    Column::number("begun", 5, 2),
+    Column::number("attempts", 8, 2),
     Column::number("conflicts", 9, 4),
     Column::number("code", 4, 5),
     Column::text("onboarding", Width::Fit(12), 7),

@@ -26,8 +26,8 @@ fn columns(width: u16) -> [Column; 9] {
         Column::text("tenant", Width::Fit(16), 4),
         Column::text("state", Width::Fit(16), 0),
         Column::text("status", Width::Fit(21), 0),
-        Column::number("tries", 5, 5),
-        Column::number("moved", 11, 2),
+        Column::number("attempts", 8, 5),
+        Column::number("updated", 11, 2),
         Column::text("error", Width::Grow(error), 1),
         Column::text("last action", Width::Fit(24), 6),
         Column::text("id", Width::Fit(14), 7),
@@ -137,5 +137,12 @@ pub(super) fn draw_table<T>(
     let cursor = model.cursor_in(&model.rows());
     let top = crate::tui::layout::scrolled(model.list().top, cursor, visible, rows.len());
     let rows = rows.iter().skip(top).take(visible).map(row).collect();
+    // What the list is sorted by is seen, however narrow it is.
+    let sorted = model.order().as_str().replace("lock-age", "locked");
+    let stays = |column: &Column| Column {
+        leaves: if column.title == sorted { 0 } else { column.leaves },
+        ..*column
+    };
+    let columns: &[Column] = &columns.iter().map(stays).collect::<Vec<_>>();
     Table { columns, rows, cursor: cursor.checked_sub(top), look: model.look }.draw(buffer, area)
 }

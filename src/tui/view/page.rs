@@ -112,12 +112,7 @@ pub(super) fn audit(model: &Model, lines: &mut Vec<Line<'static>>, rows: &[Audit
     }
     for row in rows {
         let why = row.reason.as_ref().map(|why| format!(": {}", phrase::masked(why))).unwrap_or_default();
-        let text = format!(
-            "{}  {} by {}{why}",
-            phrase::moment(row.at, model),
-            row.kind.as_str().replace('_', " "),
-            row.operator
-        );
+        let text = format!("{}  {} by {}{why}", phrase::moment(row.at, model), row.what(), row.operator);
         lines.extend(wrap(&text, columns).into_iter().map(|line| piece(line, model.look.base())));
     }
 }

@@ -28,8 +28,8 @@ use crate::{
             chart::{Chart, Point, Scale},
             table::{Cell, Column, Row, Table, Width},
             text::{
-                draw_lines, fit, flow, left, number, percent, piece, rate, right, span, whole_span, width,
-                wrap,
+                draw_lines, fit, flow, left, number, percent, piece, plural, rate, right, span, whole_span,
+                width, wrap,
             },
         },
     },
@@ -117,6 +117,9 @@ fn draw_chart(model: &Model, buffer: &mut Buffer, area: Rect) {
     let points: Vec<Point> = chart.iter().map(|p| (p.at, of(p))).collect();
     if points.iter().all(|(_, value)| value.is_none()) {
         let why = match model.charted {
+            Charted::Rates if signals(model).is_some_and(|signals| signals.targets.is_empty()) => {
+                "without metrics nothing is known of the past: --metrics URL or --prometheus URL adds it"
+            }
             Charted::Rates => "no rates yet",
             Charted::Load => "nothing was tried yet, as far as the targets tell",
             Charted::Helped => "n/a: nothing was retried yet, or no target tells how retries end",
@@ -179,7 +182,7 @@ fn draw_circuits(model: &Model, buffer: &mut Buffer, area: Rect) {
             let (worst, all) = row.instances;
             told.push(format!("holds {}", row.holds));
             // Whose they are and how many computed it is left out before the two figures are cut.
-            let more = format!("{worst} of {all} instances");
+            let more = format!("{worst} of {all} {}", plural(all as usize, "worker"));
             let long = told.join(" · ") + " onboardings";
             let longest = format!("{long} · {more}");
             let fitting = [longest, long].into_iter().find(|text| width(text) + 2 <= columns);
@@ -332,8 +335,12 @@ fn draw_letters(model: &Model, buffer: &mut Buffer, area: Rect) {
         ])
     };
     let mut lines: Vec<_> = board.letter_groups.iter().map(line).collect();
-    lines.truncate(usize::from(inner.height).saturating_sub(1));
-    lines.push(piece(inflow(model, &board.counts, columns), look.dim()));
+    let room = usize::from(inner.height).saturating_sub(1);
+    let hidden = lines.len().saturating_sub(room);
+    lines.truncate(room);
+    let more = if hidden > 0 { format!("{hidden} more · ") } else { String::new() };
+    let inflow = inflow(model, &board.counts, columns.saturating_sub(width(&more)));
+    lines.push(piece(format!("{more}{inflow}"), look.dim()));
     draw_lines(buffer, inner, &lines);
 }
 

@@ -108,7 +108,7 @@ async fn a_bad_item_is_named_while_the_rest_flow(store: TestStore) {
             ))
             .await;
     }
-    let one = format!("onboarding {bad} failed 3 times at VALIDATING");
+    let one = "onboarding https://github.com/acme/bad failed 3 times at VALIDATING";
     assert_eq!(told().await, Some(format!("{one} while 10 others completed: a bad item, no storm")));
     tried(1, "waiting").await;
     assert_eq!(told().await, None, "one failure is nothing special");

@@ -50,7 +50,7 @@ fn a_storm_rises_out_of_calm_and_the_sentence_proves_it() {
         [
             ("pause onboardings →1.4×", Some('P')),
             ("cap legacy-crm's retries →1.2×", None),
-            ("replay letters once it is calm", Some('R')),
+            ("replay letters once it is calm", None),
         ],
         "safest first; what is not ours is advice"
     );
@@ -62,8 +62,26 @@ fn nobody_is_advised_about_a_process_of_ours() {
     let mut world = World::new(vec![Process::new("worker-a", Style::Ours)]);
     world.run(20, &[Traffic::STORM]);
     let levers = world.collector.signals().verdict.levers;
-    assert!(levers.iter().all(|lever| lever.ours), "{levers:?}");
-    assert!(!levers.is_empty());
+    assert!(levers.iter().all(|lever| !lever.text.as_str().contains("worker-a")), "{levers:?}");
+    assert!(levers.iter().any(|lever| lever.ours), "{levers:?}");
+}
+
+#[test]
+fn nothing_is_advised_against_a_storm_that_is_over_already() {
+    let mut world = World::new(vec![Process::new("worker-a", Style::Ours)]);
+    world.run(60, &[Traffic::CALM]);
+    world.run(30, &[Traffic::STORM]);
+    let mut told = Vec::new();
+    for _ in 0..200 {
+        world.run(1, &[Traffic::CALM]);
+        let verdict = world.collector.signals().verdict;
+        if verdict.kind == VerdictKind::Calm {
+            break;
+        }
+        told.push(verdict.levers.iter().map(|lever| lever.text.to_string()).collect::<Vec<_>>().join(", "));
+    }
+    assert!(told.first().is_some_and(|levers| levers.contains("pause onboardings")), "{told:?}");
+    assert!(told.last().is_some_and(|levers| levers.starts_with("wait: it is over")), "{told:?}");
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use redrive::{
     domain::{circuit::Forced, text::SafeText},
-    engine::{Access, reader::Count},
+    engine::{
+        Access,
+        reader::{Count, Poison, PoisonItem},
+    },
     metrics::signals::VerdictKind,
     poll::advice::{Matter, advice},
 };
@@ -113,6 +116,27 @@ fn advice_comes_in_the_order_of_its_importance() {
     );
     assert_eq!(matters(&worlds::calm()), []);
     assert_eq!(matters(&worlds::empty()), []);
+}
+
+#[test]
+fn a_bad_item_is_named_only_while_nothing_else_is_wrong() {
+    let item = PoisonItem {
+        id: "on-0007".into(),
+        name: "https://github.com/acme/payments".into(),
+        onboarding: true,
+        at: Some("VALIDATING".into()),
+        failures: 2,
+    };
+    let poison = Some(Poison { items: vec![item], done: Count(40) });
+    let with = |mut world: World| {
+        world.board.as_mut().expect("it has a board").poison = poison.clone();
+        world
+    };
+    Story::of(with(worlds::calm()), WIDE).see(
+        "onboarding https://github.com/acme/payments failed 2 times at VALIDATING while 40 others completed",
+    );
+    assert!(!matters(&with(worlds::storm())).contains(&Matter::Poison), "its victims are no bad items");
+    assert!(!matters(&with(after_the_storm())).contains(&Matter::Poison), "nor are those a circuit holds");
 }
 
 #[test]

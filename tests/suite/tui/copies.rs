@@ -53,7 +53,13 @@ fn every_copied_command_is_one_and_filters_the_same() {
             let mut story = Story::of(world.clone(), WIDE);
             story.press(keys).press("Y");
             let asked = story.asked();
+            // An id that would act on the terminal it is pasted into goes on no clipboard.
+            if world.name == "hostile" && asked.is_empty() {
+                story.see("not copied: it holds control characters");
+                continue;
+            }
             let [Effect::Copy(line)] = asked.as_slice() else { panic!("{keys}: {asked:?}") };
+            assert!(!line.contains(char::is_control), "{keys}: {line:?}");
             let words = words(line);
             assert_eq!(cli::check(words.clone()), Ok(()), "{keys}: {line}");
             assert_eq!(line.contains("--sort=tenant"), keys == "2 s 4", "{line}");

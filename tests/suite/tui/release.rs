@@ -43,7 +43,7 @@ fn a_stale_key_is_released_by_one_key_and_is_pending_until_it_is_seen_free() {
     let [Effect::Preview(ticket, Wish::Release(keys))] = asked.as_slice() else { panic!("{asked:?}") };
     assert_eq!((keys.len(), keys[0].id.as_str(), keys[0].seen), (1, HOOK, Some(2)));
     story.tell(Msg::Preview { ticket: *ticket, result: Ok(plans::release(vec![(HOOK, None)])) });
-    story.see("Release?").see(HOOK).see("will run").see("runs the work again").press("y");
+    story.see("Release?").see(HOOK).see("will be released").see("runs the work again").press("y");
     let (ticket, submission) = submitted(&mut story);
     assert_eq!(submission.reason, None);
     assert!(matches!(&submission.command, Command::Release { keys } if keys[0].id.as_str() == HOOK));
@@ -111,7 +111,7 @@ fn marked_keys_go_together_and_the_count_to_type_has_those_that_need_a_reason() 
     let previewed = plans::release(lines.collect());
     story.tell(Msg::Preview { ticket: *ticket, result: Ok(previewed.clone()) });
     story
-        .see("25 selected: 20 will run, 4 only with a reason")
+        .see("25 selected: 20 will be released, 4 only with a reason")
         .see("4 worker-a holds it, with a lease until 14:02:53 UTC: give a reason")
         .see("1 left out: not held: free")
         .see("type 24 to confirm:")

@@ -435,6 +435,7 @@ pub(crate) fn decision(operator: &str, reason: &str) -> Decision {
 
 fn action(n: i64, kind: ActionKind, applied: i64, left_out: i64, reason: Option<&str>) -> AuditRow {
     AuditRow {
+        how: None,
         id: format!("ac-{n:04}").into(),
         at: before(40 + n * 95),
         operator: safe(if n % 2 == 0 { "ana" } else { "ben" }),

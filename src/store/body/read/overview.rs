@@ -152,10 +152,14 @@ pub(super) async fn replays(conn: &mut Conn) -> Result<Vec<ReplayRow>, sqlx::Err
             succeeded,
             failed_again,
             new_errors: row.int("new_errors")?,
-            skipped: all_skipped - open_again,
+            skipped: all_skipped.saturating_sub(open_again),
             open_again,
             dispatched: row.int("dispatched")?,
-            waiting: (total - succeeded - failed_again - all_skipped).max(0),
+            waiting: total
+                .saturating_sub(succeeded)
+                .saturating_sub(failed_again)
+                .saturating_sub(all_skipped)
+                .max(0),
             refail_limit: row.float("refail_limit")?.unwrap_or(1.0),
             held_by: row.opt_safe("held_by")?,
             stopped: match row.opt_time("stopped_at")? {
