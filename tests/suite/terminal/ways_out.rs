@@ -27,6 +27,18 @@ async fn signals_and_ctrl_c_and_q_end_it_and_give_the_terminal_back() {
 }
 
 #[tokio::test]
+async fn the_last_key_of_a_burst_is_not_lost() {
+    let store = TestStore::sqlite().await;
+    let mut terminal = dashboard(&store, &[], &[]);
+    // More than a read of the terminal takes at once.
+    let mut burst = "23456".repeat(500).into_bytes();
+    burst.push(0x03);
+    terminal.write(&burst);
+    assert_eq!(terminal.exit_code(LIMIT), 0);
+    assert_eq!(terminal.not_restored(), Vec::<&str>::new());
+}
+
+#[tokio::test]
 async fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_paints_everything_again() {
     let store = TestStore::sqlite().await;
     let mut terminal = Terminal::spawn(Path::new("sh"), &["-i"], 120, 36, &[("PS1", "ready> "), ("ENV", "")]);
