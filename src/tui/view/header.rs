@@ -55,7 +55,9 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     {
         facts.push((Span::styled("onboardings paused", look.warn()), true));
     }
-    if let Some(signals) = model.snapshot.as_ref().and_then(|snapshot| snapshot.signals.as_ref()) {
+    let signals = model.snapshot.as_ref().and_then(|snapshot| snapshot.signals.as_ref());
+    // Without targets the verdict is made of what workers left in the database.
+    if let Some(signals) = signals.filter(|signals| !signals.targets.is_empty()) {
         let well = signals.targets.iter().filter(|target| target.error.is_none()).count();
         let all = signals.targets.len();
         let style = if well < all { look.warn() } else { look.base() };
