@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
 use super::{Settings, output, wrong_usage};
@@ -128,8 +128,9 @@ fn read(given: &[String], mut id_of: impl FnMut(&str) -> Option<String>) -> anyh
     let mut ids = Vec::new();
     for id in given {
         if id == "-" {
-            for line in io::stdin().lock().lines() {
-                ids.extend(id_of(&line?));
+            for (number, line) in io::stdin().lock().lines().enumerate() {
+                let line = line.with_context(|| format!("reading line {} of standard input", number + 1))?;
+                ids.extend(id_of(&line));
             }
         } else {
             ids.push(id.clone());

@@ -113,7 +113,9 @@ fn paused(pause: &PauseRow, board: &Board, now: DateTime<Utc>) -> Advice {
     let until = match pause.decision.until.map(|until| (until - now).num_seconds().max(0)) {
         None => "until somebody lets it go on".to_owned(),
         Some(seconds) if seconds < 120 => format!("for {seconds} s more"),
-        Some(seconds) => format!("for {} min more", (seconds + 30) / 60),
+        Some(seconds) if seconds < 2 * 3_600 => format!("for {} min more", (seconds + 30) / 60),
+        Some(seconds) if seconds < 48 * 3_600 => format!("for {} h more", seconds / 3_600),
+        Some(seconds) => format!("for {} d more", seconds / (24 * 3_600)),
     };
     let everything = pause.operation.as_str() == WORKFLOW;
     let held =

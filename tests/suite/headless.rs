@@ -183,7 +183,13 @@ async fn the_audit_says_who_did_what_and_why() {
     let audit = |args: &[&str]| run(&[&["audit", "list", "--database-url", &url], args].concat());
     let (code, out, err) = audit(&["status:pause", "age:<1h", "operator:ana"]);
     assert_eq!((code, err.as_str(), out.lines().count()), (0, "", 2), "{out}");
-    assert!(out.contains("ana") && out.contains("onboarding") && !out.contains("hunter2"), "{out}");
+    assert!(
+        out.contains("ana")
+            && out.contains("pause for 10m")
+            && out.contains("onboarding")
+            && !out.contains("hunter2"),
+        "{out}"
+    );
     let (_, out, _) = audit(&["--json", "--sort=oldest"]);
     let kinds: Vec<_> = json(&out).as_array().unwrap().iter().map(|row| row["kind"].clone()).collect();
     assert_eq!(kinds, ["pause", "unpause"], "{out}");

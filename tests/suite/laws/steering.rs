@@ -9,7 +9,7 @@ use redrive::{
         command::{Command, LeftOut, Reasoned, Receipt, Refusal, Submission, Target},
         observer::Denial,
         plan,
-        reader::Query,
+        reader::{AuditRow, List, Query, Rows},
         store::{CircuitReport, Direction, Heartbeat, Order, Recorded, Steering, StepOutcome},
     },
 };
@@ -32,6 +32,7 @@ laws!(
     a_paused_workflow_goes_not_forward_but_back,
     what_a_paused_workflow_held_comes_back_at_a_pace,
     a_row_shows_what_was_decided_apart_from_what_was_computed,
+    the_audit_says_in_which_way,
 );
 
 const HOOK: &str = "github.create_hook";
@@ -98,6 +99,25 @@ async fn due_by(store: &TestStore, seconds: impl IntoIterator<Item = f64>) -> Ve
         due.push(store.claim("worker-b", 100).await.len());
     }
     due
+}
+
+async fn the_audit_says_in_which_way(store: TestStore) {
+    known(&store).await;
+    for command in [
+        force(Some(Forced::Open), Some(LIMIT)),
+        force(Some(Forced::Disabled), None),
+        force(None, None),
+        pause(HOOK, Some(7_200)),
+        unpause(HOOK),
+    ] {
+        store.submit(command).await.expect("it is done");
+        store.time.advance(Duration::from_secs(1));
+    }
+    let Rows::Audit(rows) = store.board(Query { list: List::Audit, ..Query::default() }).await.rows else {
+        panic!("the audit was asked for")
+    };
+    let what: Vec<String> = rows.iter().rev().map(AuditRow::what).collect();
+    assert_eq!(what, ["force open for 10m", "force disabled", "force auto", "pause for 2h", "unpause"]);
 }
 
 async fn a_forced_circuit_is_told_to_every_worker_with_its_owner_reason_and_limit(store: TestStore) {

@@ -121,6 +121,7 @@ fn how(row: &Row) -> Result<Option<String>, sqlx::Error> {
     Ok(match row.word("kind")? {
         Some(ActionKind::Force) => {
             let to = row.opt_text("forced_to")?.unwrap_or_else(|| "auto".to_owned());
+            let to = to.strip_prefix("forced_").unwrap_or(&to);
             Some(format!("{to} {lasts}").trim_end().to_owned())
         }
         Some(ActionKind::Pause) if !lasts.is_empty() => Some(lasts),
