@@ -36,7 +36,8 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(rows: &[AuditRow]) -> anyhow::Result<()> {
+/// What was done, by whom and why.
+pub(super) fn list(rows: &[AuditRow]) -> anyhow::Result<()> {
     let cells = rows.iter().map(|row| {
         vec![
             output::time(Some(row.at)),

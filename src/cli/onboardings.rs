@@ -8,6 +8,7 @@ use clap::Subcommand;
 use super::{
     Settings,
     act::{self, Acting, Revealing},
+    audit,
     listing::Listing,
     output,
 };
@@ -171,7 +172,6 @@ fn show(page: &OnboardingPage, context: &str) -> anyhow::Result<()> {
         ("state", output::or_dash(row.current_state.as_ref())),
         ("created", output::time(Some(row.created_at))),
         ("failed", output::time(row.failed_at)),
-        ("letter", output::or_dash(row.letter.as_ref())),
         ("last action", output::or_dash(row.last_action.as_ref())),
         ("context", context.to_owned()),
     ];
@@ -194,6 +194,23 @@ fn show(page: &OnboardingPage, context: &str) -> anyhow::Result<()> {
         let rows = page.compensations.iter().rev();
         let rows = rows.map(|c| vec![c.operation.clone(), c.name.to_string(), c.status.to_string()]);
         output::table(&["COMPENSATION", "OF", "STATUS"], &rows.collect::<Vec<_>>())?;
+    }
+    if !page.letters.is_empty() {
+        output::print("")?;
+        let rows = page.letters.iter().map(|letter| {
+            vec![
+                letter.id.to_string(),
+                letter.status.to_string(),
+                letter.state.to_string(),
+                output::time(Some(letter.created_at)),
+                mask::secrets(letter.error.as_str()),
+            ]
+        });
+        output::table(&["LETTER", "STATUS", "STATE", "WRITTEN (UTC)", "ERROR"], &rows.collect::<Vec<_>>())?;
+    }
+    if !page.audit.is_empty() {
+        output::print("")?;
+        audit::list(&page.audit)?;
     }
     Ok(())
 }

@@ -169,6 +169,11 @@ async fn an_action_without_a_terminal_needs_yes_and_changes_nothing_before() {
     assert_eq!(code, 0, "{err}");
     let (_, out, _) = run(&["onboardings", "show", &id, "--json", "--database-url", &url]);
     assert_eq!(json(&out)["row"]["phase"], "rolling_back");
+    let (_, out, _) = run(&["onboardings", "show", &id, "--database-url", &url]);
+    assert!(
+        out.contains("roll back  1") && out.contains("OPERATOR"),
+        "what operators did stands below: {out}"
+    );
 }
 
 #[tokio::test]

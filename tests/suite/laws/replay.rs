@@ -373,6 +373,11 @@ async fn a_replay_that_fails_again_leaves_a_new_letter(store: TestStore) {
         ("closed", Some("failed_again"))
     );
     assert_eq!(old.replays[0].became.as_ref(), Some(&new.row.id));
+    assert_eq!(
+        (old.audit.len(), &new.audit),
+        (1, &old.audit),
+        "it stands at both what made one of the other"
+    );
     assert_eq!((new.row.status.as_str(), new.row.replays), ("open", 1));
     assert_eq!(new.history.len(), 2, "the whole history, earlier attempts too");
     assert_eq!(store.board(Query::default()).await.replays[0].failed_again, 1);

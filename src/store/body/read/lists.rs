@@ -72,6 +72,7 @@ const AUDIT: &str = "SELECT a.id, a.at, a.operator, a.kind, a.reason, a.applied,
 pub(super) enum About<'a> {
     /// An onboarding, its letters and its keys.
     Onboarding(&'a str),
+    /// A letter, and the one it came from.
     Letter(&'a str),
     Key(&'a str),
 }
@@ -82,7 +83,12 @@ pub(super) async fn audit_of(conn: &mut Conn, about: About<'_>) -> Result<Vec<Au
     sql.push("FROM operator_actions a WHERE a.id IN (SELECT t.action_id FROM operator_action_targets t WHERE t.left_out IS NULL AND ");
     match about {
         About::Onboarding(id) => sql.push("t.onboarding_id = ").push_bind(id.to_owned()),
-        About::Letter(id) => sql.push("t.target_kind = 'letter' AND t.target_id = ").push_bind(id.to_owned()),
+        About::Letter(id) => sql
+            .push("t.target_kind = 'letter' AND (t.target_id = ")
+            .push_bind(id.to_owned())
+            .push(" OR t.target_id IN (SELECT i.letter_id FROM replay_items i WHERE i.became = ")
+            .push_bind(id.to_owned())
+            .push("))"),
         About::Key(id) => sql.push("t.target_kind = 'key' AND t.target_id = ").push_bind(id.to_owned()),
     };
     sql.push(") ORDER BY a.at DESC, a.id DESC LIMIT 200");
