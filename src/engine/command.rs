@@ -3,6 +3,8 @@
 //! A [`Command`] names its targets by id and by the version the asker saw; a [`Submission`] adds who, why and a key
 //! made when the dialog opened, so that a double Enter, two operators or a lost reply apply once.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -175,6 +177,26 @@ impl Command {
             Self::Force { .. } => ActionKind::Force,
             Self::Pause { .. } => ActionKind::Pause,
             Self::Unpause { .. } => ActionKind::Unpause,
+        }
+    }
+
+    /// In which way, where there is more than one: `closed for 10m`, `5/s`.
+    pub fn how(&self) -> Option<String> {
+        let lasts =
+            |seconds: &u64| format!("for {}", humantime::format_duration(Duration::from_secs(*seconds)));
+        match self {
+            Self::Replay { pace, .. } => Some(format!("{}/s", pace.per_second)),
+            Self::Force { to, seconds, .. } => {
+                let to = to.map_or("auto", |to| to.as_str());
+                let to = to.strip_prefix("forced_").unwrap_or(to);
+                Some(
+                    seconds
+                        .as_ref()
+                        .map_or_else(|| to.to_owned(), |seconds| format!("{to} {}", lasts(seconds))),
+                )
+            }
+            Self::Pause { seconds, .. } => seconds.as_ref().map(lasts),
+            _ => None,
         }
     }
 

@@ -319,7 +319,8 @@ async fn a_database_of_the_first_version_keeps_every_row() {
     first.run(&mut connection).await.expect("it migrates");
     let action = |id: &str, kind: &str| {
         format!(
-            "INSERT INTO operator_actions VALUES ('{id}', '2026-03-01T10:00:00.000000+00:00', 'ana', '{kind}', NULL, '{{\"a\": 1}}', '{{}}', 3, 1);\
+            "INSERT INTO operator_actions (id, at, operator, kind, reason, command, receipt, applied, left_out) \
+             VALUES ('{id}', '2026-03-01T10:00:00.000000+00:00', 'ana', '{kind}', NULL, '{{\"a\": 1}}', '{{}}', 3, 1);\
              INSERT INTO operator_action_targets VALUES ('{id}', 'onboarding', 'o1', 'o1', '2026-03-01T10:00:00.000000+00:00', NULL), \
              ('{id}', 'letter', 'l1', NULL, '2026-03-01T10:00:00.000000+00:00', 'superseded');"
         )

@@ -43,14 +43,15 @@ pub(super) async fn write(
     };
     let applied = i64::try_from(receipt.applied()).unwrap_or(i64::MAX);
     let all = i64::try_from(receipt.outcomes.len()).unwrap_or(i64::MAX);
-    let insert = "INSERT INTO operator_actions (id, at, operator, kind, reason, command, receipt, applied, left_out) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let insert = "INSERT INTO operator_actions (id, at, operator, kind, how, reason, command, receipt, applied, left_out) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let action = clean(submission.action.as_str());
     query(insert)
         .bind(&action)
         .bind(tx.now)
         .bind(clean(submission.asker.name()))
         .bind(receipt.kind.as_str())
+        .bind(submission.command.how())
         .bind(submission.reason.as_deref().map(clean))
         .bind(as_json(serde_json::to_value(&submission.command))?)
         .bind(as_json(serde_json::to_value(receipt))?)

@@ -390,6 +390,13 @@ impl World {
         .await
     }
 
+    /// The onboarding's context, as an operator reveals it.
+    pub(crate) async fn context(&self, id: &OnboardingId) -> Value {
+        let command = Command::Reveal { of: Detail::Onboarding(id.clone()) };
+        let receipt = self.submit("ana", command).await.unwrap();
+        receipt.revealed.expect("a context").json()
+    }
+
     /// Waits until the script ran `place` so many times.
     pub(crate) async fn until_run(&self, place: &str, times: usize) {
         eventually(&format!("{place} ran {times} times"), PATIENCE, async || {

@@ -44,7 +44,8 @@ async fn an_onboarding_runs_its_states_in_order_and_completes(url: &str) {
     assert_eq!(page.row.status, Status::Completed);
     assert!(page.attempts.iter().all(|a| a.outcome == Some(AttemptOutcome::Succeeded)));
     assert_eq!(page.attempts.len(), 4, "one attempt a state");
-    assert_eq!(page.context["NOTIFYING"], true);
+    assert_eq!(page.context["NOTIFYING"], "‹true or false›", "a page shows its shape");
+    assert_eq!(world.context(&id).await["NOTIFYING"], true);
 }
 
 async fn a_transient_fault_is_retried_and_every_attempt_is_kept(url: &str) {

@@ -132,9 +132,9 @@ async fn a_second_workflow_runs_forward_and_back_beside_the_pipeline(url: &str) 
     let orders = orders(1, &ledger);
     let id = order(&world, &*orders, "order-7").await;
     let _hand = world.hire_for("one", vec![Arc::clone(&orders)]);
-    let page = world.until(&id, Phase::Completed).await;
+    world.until(&id, Phase::Completed).await;
     assert_eq!(ledger.log(), ["1 CHARGE", "1 SHIP"]);
-    assert_eq!(page.context, json!({ "pieces": 2, "done": ["CHARGE", "SHIP"] }));
+    assert_eq!(world.context(&id).await, json!({ "pieces": 2, "done": ["CHARGE", "SHIP"] }));
     let again = begin(&world, &*orders, "order-7", json!({ "pieces": 3 })).await;
     assert_eq!((again.status, &again.onboarding_id), (TriggerStatus::AlreadyCompleted, &id));
     world.until(&onboarding, Phase::Completed).await;

@@ -4,7 +4,7 @@
 use redrive::{
     engine::{
         command::{Command, LeftOut, Receipt, Refusal, Submission},
-        reader::{Detail, Page, Query},
+        reader::{Detail, List, Page, Query},
         reveal::Content,
         store::StoreError,
     },
@@ -177,6 +177,10 @@ async fn who_only_looks_sees_every_page_and_reveals_nothing() {
     let (scheme, rest) = server.url().split_once("://").expect("a URL");
     let place = rest.split_once('@').map_or(rest, |(_, place)| place);
     let viewer = open(&format!("{scheme}://vera:x@{place}"), OpenOptions::default()).await.expect("it opens");
+    for list in [List::Onboardings, List::Keys, List::Letters { group: None }, List::Audit] {
+        let query = Query { list, ..Query::default() };
+        viewer.reader.read(&query).await.unwrap_or_else(|error| panic!("{:?}: {error}", query.list));
+    }
     for of in payloads {
         let query = Query { detail: Some(of.clone()), ..Query::default() };
         let page = viewer.reader.read(&query).await.expect("a page without its payload").page;

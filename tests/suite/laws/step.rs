@@ -10,7 +10,7 @@ use redrive::{
         store::{Conflict, Intent, Opening, Recorded, Settled, StepDone, StepOutcome, StepRecord},
     },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::stores::{LEASE, TestStore, advanced, done, noon, parked};
 
@@ -60,7 +60,8 @@ async fn one_commit_records_a_state_and_opens_the_next(store: TestStore) {
     assert_eq!(page.row.current_state.as_ref().map(|s| s.as_str()), Some("CONFIGURING_SYNC"));
     assert_eq!((page.row.phase, page.row.attempt), (Some(Phase::Running), 1));
     assert_eq!(page.row.lease_until, Some(noon() + Duration::from_secs(20) + LEASE), "the lease was renewed");
-    assert_eq!(page.context["tree"], json!(["a.tf"]));
+    let context = store.cell("SELECT context FROM onboarding_state").await;
+    assert_eq!(serde_json::from_str::<Value>(&context).expect("JSON")["tree"], json!(["a.tf"]));
     assert_eq!(page.subtasks.len(), 1);
     let attempts: Vec<_> =
         page.attempts.iter().map(|a| (a.state.as_str(), a.attempt, a.outcome.map(|o| o.as_str()))).collect();

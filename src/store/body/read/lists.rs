@@ -1,14 +1,11 @@
 //! The lists: newest first unless another order is asked for, paged by what the last row was.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use sqlx::QueryBuilder;
 
 use super::{
-    super::{
-        Conn, Db,
-        row::{Columns, Row},
-    },
+    super::{Conn, Db, row::Columns},
     filter::{self, Listed},
     order, rows,
 };
@@ -63,9 +60,7 @@ pub(super) async fn audit(
     read_audit(conn, sql).await
 }
 
-const AUDIT: &str = "SELECT a.id, a.at, a.operator, a.kind, a.reason, a.applied, a.left_out, \
-    CAST(a.command ->> 'to' AS text) AS forced_to, CAST(a.command ->> 'seconds' AS text) AS seconds, \
-    CAST(a.command -> 'pace' ->> 'per_second' AS text) AS per_second ";
+const AUDIT: &str = "SELECT a.id, a.at, a.operator, a.kind, a.how, a.reason, a.applied, a.left_out ";
 
 /// What the audit is asked about.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +99,7 @@ async fn read_audit(conn: &mut Conn, mut sql: QueryBuilder<Db>) -> Result<Vec<Au
             at: row.time("at")?.0,
             operator: row.safe("operator")?,
             kind: row.word("kind")?.unwrap_or(ActionKind::Resume),
-            how: how(row)?.map(|how| SafeText::new(&how)),
+            how: row.opt_safe("how")?,
             reason: row.opt_safe("reason")?,
             applied: row.int("applied")?,
             left_out: row.int("left_out")?,
@@ -116,26 +111,6 @@ async fn read_audit(conn: &mut Conn, mut sql: QueryBuilder<Db>) -> Result<Vec<Au
         row.targets = targets.remove(row.id.as_str()).unwrap_or_default();
     }
     Ok(audit)
-}
-
-/// In which way it was done, where there is more than one.
-fn how(row: &Row) -> Result<Option<String>, sqlx::Error> {
-    let seconds = row.opt_text("seconds")?.and_then(|seconds| seconds.parse().ok());
-    let lasts = seconds.map_or(String::new(), |seconds| {
-        format!("for {}", humantime::format_duration(Duration::from_secs(seconds)))
-    });
-    Ok(match row.word("kind")? {
-        Some(ActionKind::Force) => {
-            let to = row.opt_text("forced_to")?.unwrap_or_else(|| "auto".to_owned());
-            let to = to.strip_prefix("forced_").unwrap_or(&to);
-            Some(format!("{to} {lasts}").trim_end().to_owned())
-        }
-        Some(ActionKind::Pause) if !lasts.is_empty() => Some(lasts),
-        Some(ActionKind::Replay) => {
-            row.opt_text("per_second")?.map(|rate| format!("{}/s", rate.strip_suffix(".0").unwrap_or(&rate)))
-        }
-        _ => None,
-    })
 }
 
 /// The first 20 targets of each.
