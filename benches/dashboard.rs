@@ -1,7 +1,9 @@
 //! What the dashboard costs in a huge world, 10,000 rows in the picture, on 200 × 50: to take a picture or a key in, to
-//! draw the whole frame, and how many bytes a tick sends to the terminal. `cargo bench --bench dashboard`.
+//! draw the whole frame, and how many bytes a tick sends to the terminal; and what the screen and the half hour it can
+//! step back through take after two hours of storm. `cargo bench --bench dashboard`.
 //!
-//! In microseconds, median and 99th percentile; believe only what a machine without other work says.
+//! In microseconds, median and 99th percentile; believe only what a machine without other work says. Memory is what a
+//! child process that does nothing else has resident, in MB.
 #![allow(clippy::unwrap_used, reason = "a panic is how a bench fails")]
 
 #[allow(dead_code, reason = "the tests' worlds, of which a bench needs one")]
@@ -10,8 +12,11 @@ mod worlds;
 
 use std::{
     cell::RefCell,
+    env, fs,
     io::{self, Write},
+    process::Command,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -32,6 +37,8 @@ use redrive::{
 
 const SIZE: (u16, u16) = (200, 50);
 const ROUNDS: usize = 200;
+/// When memory is looked at, in minutes; there is a picture a second.
+const MINUTES: [u64; 6] = [0, 10, 30, 60, 90, 120];
 
 /// Counts what a terminal would be sent.
 #[derive(Clone, Default)]
@@ -75,7 +82,7 @@ struct Screen {
 }
 
 impl Screen {
-    fn new() -> Self {
+    fn new(world: worlds::World) -> Self {
         let setting = Setting {
             title: SafeText::new("bench"),
             operator: "ana".to_owned(),
@@ -86,7 +93,7 @@ impl Screen {
             recording: false,
             preferences: Default::default(),
         };
-        let (world, sent) = (worlds::huge(), Sent::default());
+        let sent = Sent::default();
         let viewport = Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1));
         let backend = CrosstermBackend::new(sent.clone());
         let terminal = Terminal::with_options(backend, TerminalOptions { viewport }).unwrap();
@@ -118,7 +125,54 @@ impl Screen {
     }
 }
 
+/// What this process has resident, in MB.
+fn resident() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    let kib: f64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(f64::NAN);
+    kib / 1_000.0 * 1.024
+}
+
+/// Two hours in front of the onboardings, `rows` of them in each picture, in simulated time.
+fn watch(rows: usize) {
+    let mut world = worlds::huge();
+    world.onboardings.truncate(rows);
+    let mut screen = Screen::new(world);
+    screen.tell(Msg::Key(Key::Char('2')));
+    let begun = worlds::noon();
+    for second in 0..=MINUTES[MINUTES.len() - 1] * 60 {
+        let at = begun + TimeDelta::seconds(i64::try_from(second).unwrap());
+        let mut picture = Arc::unwrap_or_clone(screen.world.picture(&screen.model.query()));
+        (picture.number, picture.at) = (second + 1, at);
+        screen.tell(Msg::Snapshot(Arc::new(picture)));
+        screen.tell(Msg::Tick(at));
+        screen.draw();
+        if second % 60 == 0 && MINUTES.contains(&(second / 60)) {
+            print!(" {:>7.1}", resident());
+        }
+    }
+    println!();
+}
+
+fn memory() {
+    println!(
+        "memory in MB after minutes:          {}",
+        MINUTES.map(|minute| format!(" {minute:>7}")).concat()
+    );
+    for rows in [200, 10_000] {
+        let rows = rows.to_string();
+        let child = Command::new(env::current_exe().unwrap()).args(["--watch", &rows]).output().unwrap();
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+        print!("{rows:>6} rows in each picture        {}", String::from_utf8(child.stdout).unwrap());
+    }
+}
+
 fn main() {
+    let mut args = env::args().skip_while(|arg| arg != "--watch");
+    if let (Some(_), Some(rows)) = (args.next(), args.next()) {
+        return watch(rows.parse().unwrap());
+    }
+    memory();
     println!("{} × {}, 10,000 rows in the picture:", SIZE.0, SIZE.1);
     for (name, keys) in [
         ("pulse", "1"),
@@ -129,7 +183,7 @@ fn main() {
         ("circuits", "5"),
         ("audit", "6"),
     ] {
-        let mut screen = Screen::new();
+        let mut screen = Screen::new(worlds::huge());
         keys.chars().for_each(|key| screen.tell(Msg::Key(Key::Char(key))));
         screen.tell(Msg::Drawn);
         screen.draw();

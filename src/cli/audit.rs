@@ -14,7 +14,7 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// What operators did, newest first: operator:ana status:replay age:<1h
+    /// What operators did, newest first: operator:ana action:replay age:<1h
     List {
         #[command(flatten)]
         listing: Listing,

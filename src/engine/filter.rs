@@ -17,6 +17,8 @@ words!(
     Field, "filter field", {
         /// The word others see, or the finer phase.
         Status = "status",
+        /// What was done.
+        Action = "action",
         /// The state.
         State = "state",
         /// The tenant.
@@ -47,7 +49,7 @@ words!(
 pub struct Term {
     /// The column; `None` looks at all text columns of the list.
     pub field: Option<Field>,
-    /// What it must contain (status and state: equal, and a known word), without regard to case; of fields that are
+    /// What it must contain (status, action and state: equal, and a known word), without regard to case; of fields that are
     /// compared, the sign and the number or time: [`Term::compared`].
     pub value: String,
     /// The row must not match.
@@ -111,7 +113,7 @@ impl Field {
                 F::Age,
                 F::Replays,
             ],
-            List::Audit => &[F::Status, F::Id, F::Operator, F::Age],
+            List::Audit => &[F::Action, F::Id, F::Operator, F::Age],
             List::None => Self::ALL,
         }
     }
@@ -151,10 +153,13 @@ pub struct Filter {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// No such field.
-    #[error(
-        "no field {0:?}: use status, state, tenant, repo, error, operation, id, operator, age, attempts, replays or conflicts"
-    )]
-    UnknownField(String),
+    #[error("no field {found:?}: use {known}")]
+    UnknownField {
+        /// What was typed.
+        found: String,
+        /// Those the list has.
+        known: String,
+    },
     /// Rows of this list have no such field.
     #[error("{whose} no {field}: use {known}")]
     NotHere {
@@ -191,9 +196,11 @@ pub enum FilterError {
     /// Nothing after the colon or the exclamation mark.
     #[error("nothing after {0:?}")]
     NoValue(String),
-    /// No row of the list has such a status.
-    #[error("no status {found:?}: {known}")]
-    UnknownStatus {
+    /// No row of the list has such a status, or there is no such action.
+    #[error("no {field} {found:?}: {known}")]
+    UnknownWord {
+        /// Of which field.
+        field: Field,
         /// What was typed.
         found: String,
         /// Those there are.
@@ -239,16 +246,14 @@ const LETTER_WORDS: Words = || {
     let outcomes = LetterOutcome::ALL.iter().map(|word| word.as_str());
     statuses.chain(outcomes).chain(LetterReason::ALL.iter().map(|word| word.as_str())).collect()
 };
-const AUDIT_WORDS: Words = || ActionKind::ALL.iter().map(|word| word.as_str()).collect();
+const ACTION_WORDS: Words = || ActionKind::ALL.iter().map(|word| word.as_str()).collect();
 const STATE_WORDS: Words = || State::ALL.iter().map(|word| word.as_str()).collect();
 
 /// The statuses of each list's rows.
-const STATUSES: [(&str, Words); 4] = [
-    ("onboardings are", ONBOARDING_WORDS),
-    ("keys are", KEY_WORDS),
-    ("letters are", LETTER_WORDS),
-    ("the audit's are", AUDIT_WORDS),
-];
+const STATUSES: [(&str, Words); 3] =
+    [("onboardings are", ONBOARDING_WORDS), ("keys are", KEY_WORDS), ("letters are", LETTER_WORDS)];
+/// What operators do.
+const ACTIONS: [(&str, Words); 1] = [("actions are", ACTION_WORDS)];
 
 /// How screens say some words of keys.
 const SAID: [(&str, &str); 1] = [("free_to_retry", "freed")];
@@ -269,16 +274,15 @@ fn list(words: Words) -> String {
     told.join(", ")
 }
 
-/// A status as columns hold it: a word nobody writes would find nothing and not say why.
-fn status(typed: &str, statuses: &[(&str, Words)]) -> Result<String, FilterError> {
+/// A status or an action as columns hold it: a word nobody writes would find nothing and not say why.
+fn known(field: Field, typed: &str, known: &[(&str, Words)]) -> Result<String, FilterError> {
     let word = typed.to_lowercase().replace([' ', '-'], "_");
     let word = SAID.iter().find(|(said, _)| *said == word).map_or(word, |(_, word)| (*word).to_owned());
-    if statuses.iter().any(|(_, words)| words().iter().any(|known| known.eq_ignore_ascii_case(&word))) {
+    if known.iter().any(|(_, words)| words().iter().any(|known| known.eq_ignore_ascii_case(&word))) {
         return Ok(word);
     }
-    let known: Vec<String> =
-        statuses.iter().map(|(whose, words)| format!("{whose} {}", list(*words))).collect();
-    Err(FilterError::UnknownStatus { found: typed.to_owned(), known: known.join("; ") })
+    let known: Vec<String> = known.iter().map(|(whose, words)| format!("{whose} {}", list(*words))).collect();
+    Err(FilterError::UnknownWord { field, found: typed.to_owned(), known: known.join("; ") })
 }
 
 /// A state by its name, or by how only it begins.
@@ -320,7 +324,7 @@ impl Filter {
             (Field::Status, List::Onboardings) => told(ONBOARDING_WORDS),
             (Field::Status, List::Keys) => told(KEY_WORDS),
             (Field::Status, List::Letters { .. }) => told(LETTER_WORDS),
-            (Field::Status, List::Audit) => told(AUDIT_WORDS),
+            (Field::Action, _) => told(ACTION_WORDS),
             (Field::Age, _) => [">1h", "<10m", ">1day"].map(str::to_owned).to_vec(),
             (Field::Attempts | Field::Replays | Field::Conflicts, _) => {
                 [">0", ">3", "=1"].map(str::to_owned).to_vec()
@@ -340,9 +344,8 @@ impl Filter {
             match list {
                 List::Onboardings => &STATUSES[..1],
                 List::Keys => &STATUSES[1..2],
-                List::Letters { .. } => &STATUSES[2..3],
-                List::Audit => &STATUSES[3..],
-                List::None => &STATUSES,
+                List::Letters { .. } => &STATUSES[2..],
+                List::Audit | List::None => &STATUSES,
             },
         )
     }
@@ -373,13 +376,19 @@ const fn whose(list: &List) -> &'static str {
     }
 }
 
+/// The fields its rows have.
+fn fields(list: &List) -> String {
+    Field::of(list).iter().map(|field| field.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 fn term(list: &List, word: &str, statuses: &[(&str, Words)]) -> Result<Term, FilterError> {
     let (negated, rest) = word.strip_prefix('!').map_or((false, word), |rest| (true, rest));
     // A URL has a colon too: only a plain word before it names a field.
     let (field, value) = match rest.split_once(':') {
         Some((name, value)) if !value.starts_with("//") && name.chars().all(|c| c.is_ascii_alphabetic()) => {
-            let field =
-                name.to_ascii_lowercase().parse().map_err(|_| FilterError::UnknownField(name.to_owned()))?;
+            let field = name.to_ascii_lowercase().parse();
+            let field = field
+                .map_err(|_| FilterError::UnknownField { found: name.to_owned(), known: fields(list) })?;
             (Some(field), value)
         }
         _ => (None, rest),
@@ -388,8 +397,7 @@ fn term(list: &List, word: &str, statuses: &[(&str, Words)]) -> Result<Term, Fil
         return Err(FilterError::NoValue(word.to_owned()));
     }
     if let Some(field) = field.filter(|field| !Field::of(list).contains(field)) {
-        let known = Field::of(list).iter().map(|field| field.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(FilterError::NotHere { whose: whose(list), field, known });
+        return Err(FilterError::NotHere { whose: whose(list), field, known: fields(list) });
     }
     let value = match field {
         Some(field) if field.is_compared() && compared(field, value).is_none() => {
@@ -399,7 +407,8 @@ fn term(list: &List, word: &str, statuses: &[(&str, Words)]) -> Result<Term, Fil
             };
             return Err(FilterError::NotCompared { field, found: value.to_owned(), example });
         }
-        Some(Field::Status) => status(value, statuses)?,
+        Some(Field::Status) => known(Field::Status, value, statuses)?,
+        Some(Field::Action) => known(Field::Action, value, &ACTIONS)?,
         Some(Field::State) => state(value)?,
         _ => value.to_owned(),
     };
@@ -460,7 +469,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_said_exactly() {
-        assert_eq!(Filter::parse("colour:red"), Err(FilterError::UnknownField("colour".to_owned())));
+        let refused = Filter::parse_for(&List::Keys, "colour:red").unwrap_err().to_string();
+        let known = "status, state, tenant, repo, operation, id, operator, age, attempts, conflicts";
+        assert_eq!(refused, format!("no field \"colour\": use {known}"));
         assert_eq!(Filter::parse("error:\"rate"), Err(FilterError::OpenQuote));
         assert_eq!(Filter::parse("status:"), Err(FilterError::NoValue("status:".to_owned())));
     }
@@ -476,7 +487,7 @@ mod tests {
             refused.starts_with("no status \"faild\": onboardings are in_progress, completed, failed,"),
             "{refused}"
         );
-        for known in ["rolled_back", "elsewhere", "failed_storage", "replaying", "roll_back"] {
+        for known in ["rolled_back", "elsewhere", "failed_storage", "replaying"] {
             assert!(refused.contains(known), "{known}: {refused}");
         }
     }
@@ -487,8 +498,12 @@ mod tests {
         assert!(refused.starts_with("no status \"open\": onboardings are in_progress,"), "{refused}");
         assert!(!refused.contains("letters") && !refused.contains("discarded"), "{refused}");
         assert!(Filter::parse_for(&List::Letters { group: None }, "status:open").is_ok());
-        assert!(Filter::parse_for(&List::Audit, "status:replay !status:discard").is_ok());
+        assert!(Filter::parse_for(&List::Audit, "action:replay !action:discard").is_ok());
         assert!(Filter::parse_for(&List::Keys, "status:stuck").is_ok());
+        let refused = Filter::parse_for(&List::Audit, "status:replay").unwrap_err().to_string();
+        assert_eq!(refused, "the audit's rows have no status: use action, id, operator, age");
+        let refused = Filter::parse_for(&List::Audit, "action:faild").unwrap_err().to_string();
+        assert!(refused.starts_with("no action \"faild\": actions are trigger, resume,"), "{refused}");
     }
 
     #[test]
@@ -501,7 +516,7 @@ mod tests {
             ("status:\"failed storage\"", "failed_storage"),
             ("status:stuck", "stuck"),
             ("status:exhausted", "exhausted"),
-            ("status:replay", "replay"),
+            ("action:\"roll back\"", "roll_back"),
         ] {
             assert_eq!(value(typed).as_deref(), Ok(expected), "{typed}");
         }

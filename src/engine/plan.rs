@@ -9,17 +9,12 @@ mod tests;
 use serde::Serialize;
 
 use super::{
-    command::{Command, LeftOut, Pace, Reasoned, Target, TargetOutcome},
+    command::{Command, LeftOut, Pace, Reasoned, TargetOutcome},
     reader::Detail,
 };
 use crate::domain::{
-    action::ActionKind,
-    attempt::CompensationStatus,
-    circuit::Forced,
-    id::{LetterId, OnboardingId},
-    letter::LetterReason,
-    onboarding::Status,
-    text::SafeText,
+    action::ActionKind, attempt::CompensationStatus, circuit::Forced, id::OnboardingId, letter::LetterReason,
+    onboarding::Status, text::SafeText,
 };
 
 pub use judge::{
@@ -291,8 +286,13 @@ pub fn draw(command: &Command, standing: &Standing) -> Plan {
             }
         }
     }
-    if let (Command::Replay { letters, pace }, 1..) = (command, plan.will_run()) {
-        plan.warnings.extend(replay_warnings(letters, *pace, standing, &plan));
+    if let (Command::Replay { pace, .. }, 2..) = (command, plan.will_run()) {
+        plan.warnings.push(paced(*pace));
+    }
+    if let count @ 1.. = permanent(&plan, standing) {
+        plan.warnings.push(SafeText::new(&format!(
+            "{count} of them ended with a permanent error: they fail alike unless its cause was mended"
+        )));
     }
     if matches!(command, Command::Resume { .. } | Command::Replay { .. }) {
         for operation in &standing.open_circuits {
@@ -324,36 +324,27 @@ fn goes_on(standing: &OnboardingStanding) -> SafeText {
     }
 }
 
-fn replay_warnings(
-    letters: &[Target<LetterId>],
-    pace: Pace,
-    standing: &Standing,
-    plan: &Plan,
-) -> Vec<SafeText> {
-    let mut warnings = Vec::new();
-    if plan.will_run() > 1 {
-        let rate = pace.per_second;
-        let limit = pace.refail_limit * 100.0;
-        let stops = match pace.refail_limit < 1.0 {
-            true => format!("stops when the first fails again, or later more than {limit:.0} %"),
-            false => "does not stop by itself".to_owned(),
-        };
-        warnings.push(format!("paced: one first, then ten, then {rate} a second; {stops}"));
-    }
-    let runs = |target: &&Target<LetterId>| {
-        plan.lines.iter().any(|line| line.id == target.id.as_str() && line.left_out.is_none())
+/// How a replay goes, and when it stops.
+fn paced(pace: Pace) -> SafeText {
+    let (rate, limit) = (pace.per_second, pace.refail_limit * 100.0);
+    let stops = match pace.refail_limit < 1.0 {
+        true => format!("stops when the first fails again, or later more than {limit:.0} %"),
+        false => "does not stop by itself".to_owned(),
     };
-    let permanent = letters.iter().filter(runs).filter(|target| {
-        let letter = standing.letters.iter().find(|letter| letter.id == target.id);
-        letter.is_some_and(|letter| letter.reason == Some(LetterReason::Permanent))
-    });
-    match permanent.count() {
-        0 => {}
-        count => warnings.push(format!(
-            "{count} of them ended with a permanent error: they fail alike unless its cause was mended"
-        )),
-    }
-    warnings.iter().map(|w| SafeText::new(w)).collect()
+    SafeText::new(&format!("paced: one first, then ten, then {rate} a second; {stops}"))
+}
+
+/// How many of those that would be tried again ended with a permanent error.
+fn permanent(plan: &Plan, standing: &Standing) -> usize {
+    let ended = |id: &str| match plan.kind {
+        ActionKind::Resume => standing.permanent.iter().any(|known| known.as_str() == id),
+        ActionKind::Replay => standing
+            .letters
+            .iter()
+            .any(|letter| letter.id.as_str() == id && letter.reason == Some(LetterReason::Permanent)),
+        _ => false,
+    };
+    plan.lines.iter().filter(|line| line.left_out.is_none() && ended(&line.id)).count()
 }
 
 /// What every worker would do from then on.

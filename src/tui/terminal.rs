@@ -10,7 +10,10 @@ use std::{
     panic,
     pin::Pin,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -98,8 +101,12 @@ impl Drop for Screen {
 /// Buttons and wheel, without moves, which nobody asked for; reported as SGR does, at any width.
 const MOUSE: &str = "\x1b[?1000h\x1b[?1006h";
 
+/// Whether the terminal is ours. Given back twice, its cursor would go back over what was said in between.
+static OURS: AtomicBool = AtomicBool::new(false);
+
 fn take(mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
+    OURS.store(true, Ordering::Release);
     execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste).inspect_err(|_| give_back())?;
     if mouse {
         execute!(io::stdout(), Print(MOUSE)).inspect_err(|_| give_back())?;
@@ -109,6 +116,9 @@ fn take(mouse: bool) -> io::Result<()> {
 
 /// Safe to repeat. What fails here fails because the terminal is gone.
 fn give_back() {
+    if !OURS.swap(false, Ordering::AcqRel) {
+        return;
+    }
     let _ = execute!(
         io::stdout(),
         EndSynchronizedUpdate,

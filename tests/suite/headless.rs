@@ -186,7 +186,7 @@ async fn the_audit_says_who_did_what_and_why() {
     act(&["circuits", "pause", "onboarding", "--for=10m", "--reason=token=hunter2 leaked"]);
     act(&["circuits", "unpause", "onboarding"]);
     let audit = |args: &[&str]| run(&[&["audit", "list", "--database-url", &url], args].concat());
-    let (code, out, err) = audit(&["status:pause", "age:<1h", "operator:ana"]);
+    let (code, out, err) = audit(&["action:pause", "age:<1h", "operator:ana"]);
     assert_eq!((code, err.as_str(), out.lines().count()), (0, "", 2), "{out}");
     assert!(
         out.contains("ana")

@@ -159,6 +159,8 @@ pub struct Standing {
     pub operation: Option<OperationStanding>,
     /// The replay it names.
     pub replay: Option<ReplayStanding>,
+    /// Which of the onboardings to resume ended with a permanent error, as their open letters say.
+    pub permanent: Vec<OnboardingId>,
     /// Operations whose circuit is open on some worker.
     pub open_circuits: Vec<String>,
 }

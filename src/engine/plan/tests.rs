@@ -5,7 +5,7 @@ use chrono::DateTime;
 use super::*;
 use crate::{
     domain::{letter::LetterStatus, onboarding::Phase},
-    engine::command::{Elsewhere, LastAction},
+    engine::command::{Elsewhere, LastAction, Target},
 };
 
 fn onboarding(id: &str, phase: Phase) -> OnboardingStanding {
@@ -60,6 +60,24 @@ fn a_replays_preview_says_its_pace_and_how_many_would_fail_alike() {
     let pace = Pace { refail_limit: 1.0, ..Pace::default() };
     let plan = draw(&Command::Replay { letters, pace }, &standing);
     assert!(plan.warnings[0].as_str().ends_with("; does not stop by itself"), "{:?}", plan.warnings);
+}
+
+#[test]
+fn a_resumes_preview_says_how_many_would_fail_alike() {
+    let standing = Standing {
+        onboardings: ["a", "b", "c"].map(|id| onboarding(id, Phase::Failed)).to_vec(),
+        permanent: vec!["a".into(), "c".into()],
+        ..Standing::default()
+    };
+    let mut onboardings = ["a", "b", "c"].map(|id| Target { id: id.into(), seen: None }).to_vec();
+    onboardings[2].seen = Some(1);
+    let plan = draw(&Command::Resume { onboardings, elsewhere: Elsewhere::Leave }, &standing);
+    let warnings: Vec<_> = plan.warnings.iter().map(SafeText::as_str).collect();
+    assert_eq!(
+        (plan.will_run(), warnings),
+        (2, vec!["1 of them ended with a permanent error: they fail alike unless its cause was mended"]),
+        "what is left out is not counted"
+    );
 }
 
 #[test]

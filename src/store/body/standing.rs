@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::query;
+use sqlx::{QueryBuilder, query};
 
 use super::{
-    Conn,
+    Conn, Db,
     answer::{self, Begin},
     key::lease_of,
     onboarding::{Onboarding, Work, peek, superseded_by},
@@ -14,9 +14,11 @@ use super::{
     tx::Rules,
 };
 use crate::{
-    domain::{attempt::CompensationStatus, key::KeyLife, letter::LetterStatus, text::SafeText},
+    domain::{
+        attempt::CompensationStatus, id::OnboardingId, key::KeyLife, letter::LetterStatus, text::SafeText,
+    },
     engine::{
-        command::Command,
+        command::{Command, Target},
         plan::{CompensationStanding, KeyStanding, LetterStanding, OnboardingStanding, Standing},
         reader::Detail,
     },
@@ -63,7 +65,10 @@ pub(super) async fn of_command(
             standing_for(conn, now, &begin, rules, &open, &mut standing).await?;
             Vec::new()
         }
-        Command::Resume { onboardings, .. } => onboardings.iter().collect(),
+        Command::Resume { onboardings, .. } => {
+            standing.permanent = permanent(conn, onboardings).await?;
+            onboardings.iter().collect()
+        }
         Command::RollBack { onboarding, .. } => vec![onboarding],
         Command::Release { keys } => {
             for target in keys {
@@ -139,6 +144,31 @@ async fn standing_for(
     standing.cools_until = cools.map(|until| until.0);
     standing.onboardings.push(of_onboarding(conn, now, onboarding, work.as_ref(), open).await?);
     Ok(())
+}
+
+/// Which of them ended with a permanent error.
+async fn permanent(
+    conn: &mut Conn,
+    onboardings: &[Target<OnboardingId>],
+) -> Result<Vec<OnboardingId>, sqlx::Error> {
+    /// Either database takes more values in one statement.
+    const AT_ONCE: usize = 1_000;
+    let mut found = Vec::new();
+    for some in onboardings.chunks(AT_ONCE) {
+        let mut sql = QueryBuilder::<Db>::new(
+            "SELECT DISTINCT onboarding_id FROM dead_letters WHERE status = 'open' AND reason = 'permanent' \
+             AND onboarding_id IN (",
+        );
+        let mut ids = sql.separated(", ");
+        for target in some {
+            ids.push_bind(clean(target.id.as_str()));
+        }
+        sql.push(")");
+        for row in sql.build().fetch_all(&mut *conn).await? {
+            found.push(row.id("onboarding_id")?);
+        }
+    }
+    Ok(found)
 }
 
 /// One onboarding, from what was read of it.

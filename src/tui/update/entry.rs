@@ -90,7 +90,7 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
             // Half a word is no mistake yet: complain while typing only about what more typing cannot mend.
             *error = Filter::parse(input.value())
                 .err()
-                .filter(|why| matches!(why.cause(), crate::engine::filter::FilterError::UnknownField(_)))
+                .filter(|why| matches!(why.cause(), crate::engine::filter::FilterError::UnknownField { .. }))
                 .map(|why| why.to_string());
         }
         (Entry::Search(input), Key::Enter) => {

@@ -191,7 +191,7 @@ async fn filters_leave_in_what_they_say(store: TestStore) {
         (List::Letters { group: None }, "status:closed", 0),
         (List::Letters { group: Some("no such group".to_owned()) }, "status:open", 0),
         (List::Audit, "operator:ana", 2),
-        (List::Audit, "status:replay", 0),
+        (List::Audit, "action:replay", 0),
         (List::Audit, queued.as_str(), 1),
         (List::Keys, "status:stuck", 0),
     ] {

@@ -28,6 +28,7 @@ laws!(
     the_audit_tells_who_what_and_why,
     when_every_target_is_left_out_nothing_is_written,
     a_preview_judges_as_the_action_does,
+    a_resumes_preview_tells_how_many_would_fail_alike,
     a_roll_back_of_waiting_work_begins_at_once,
     a_wish_is_obeyed_at_the_holders_next_record,
     a_wish_is_obeyed_by_others_after_the_lease,
@@ -195,6 +196,25 @@ async fn a_preview_judges_as_the_action_does(store: TestStore) {
     let done: Vec<_> = receipt.outcomes.iter().map(|o| (o.id.clone(), o.left_out.clone())).collect();
     assert_eq!(planned, done);
     assert_eq!((plan.will_run(), receipt.applied()), (1, 1));
+}
+
+async fn a_resumes_preview_tells_how_many_would_fail_alike(store: TestStore) {
+    let mut onboardings = Vec::new();
+    for name in ["ledger", "payments", "billing"] {
+        let (id, letter) = store.failed(name).await;
+        if name != "ledger" {
+            store.sql(&format!("UPDATE dead_letters SET reason = 'permanent' WHERE id = '{letter}'")).await;
+        }
+        onboardings.push(Target { id, seen: None });
+    }
+    store.resume(&onboardings[2].id, None).await.expect("it goes on");
+    let command = Command::Resume { onboardings, elsewhere: Elsewhere::Leave };
+    let plan = plan::draw(&command, &store.opened.reader.standing(&command).await.expect("it looks"));
+    let warnings: Vec<_> = plan.warnings.iter().map(|warning| warning.as_str()).collect();
+    assert_eq!(
+        warnings,
+        ["1 of them ended with a permanent error: they fail alike unless its cause was mended"]
+    );
 }
 
 async fn a_roll_back_of_waiting_work_begins_at_once(store: TestStore) {

@@ -1,6 +1,13 @@
 //! The loop in a real terminal: this test binary starts itself again as a dashboard over a world.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::PathBuf,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use redrive::{
     clock,
@@ -15,6 +22,18 @@ use super::{engine, worlds};
 use crate::support::pty::Terminal;
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// Asks the dashboard for a panic of the screen as soon as it wants a picture.
+const PANICS: &str = "REDRIVE_TEST_SCREEN_PANICS";
+
+/// Wakes nobody: whoever calls it panics, on the spot.
+struct Panic;
+
+impl Wake for Panic {
+    fn wake(self: Arc<Self>) {
+        panic!("asked for by a test: the screen panics");
+    }
+}
 
 /// Not a test: the dashboard that the tests below look at.
 #[test]
@@ -39,6 +58,12 @@ fn dashboard() {
         tracker.spawn({
             let nudge = nudge.clone();
             async move {
+                // Who waits for a nudge is woken by the screen itself, in the middle of its turn.
+                let mut woken = pin!(nudge.notified());
+                if std::env::var_os(PANICS).is_some() {
+                    let waker = Waker::from(Arc::new(Panic));
+                    let _ = woken.as_mut().poll(&mut Context::from_waker(&waker));
+                }
                 loop {
                     let query = asked.borrow_and_update().clone();
                     pictures.send_replace(picture(&query));
@@ -126,6 +151,17 @@ fn a_task_that_panics_is_told_and_the_screen_stays() {
     terminal.wait_gone("reading what it would do", SOON);
     terminal.press("1");
     terminal.wait_for("STORM", SOON);
+}
+
+#[test]
+fn a_screen_that_panics_gives_the_terminal_back_and_says_where() {
+    let terminal = start(&[(PANICS, "1")]);
+    terminal.wait_for_bytes(b"\x1b[?1049h", SOON);
+    assert_eq!(terminal.exit_code(SOON), 101);
+    assert!(terminal.not_restored().is_empty(), "{:?}", terminal.not_restored());
+    let screen = terminal.screen();
+    assert!(screen.contains("asked for by a test: the screen panics"), "{screen}");
+    assert!(screen.contains("terminal.rs"), "{screen}");
 }
 
 #[test]

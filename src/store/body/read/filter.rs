@@ -87,7 +87,8 @@ fn columns(listed: Listed, field: Option<Field>) -> Match {
         (Listed::Letters, None) => {
             Contains(&["l.id", "l.onboarding_id", "l.tenant_id", "l.repo_url", "l.error", "l.operation"])
         }
-        (Listed::Audit, Some(F::Status)) => Equals(&["a.kind"]),
+        (Listed::Audit, Some(F::Action)) => Equals(&["a.kind"]),
+        (Listed::Audit, Some(F::Status)) | (_, Some(F::Action)) => Never,
         (Listed::Audit, Some(F::Id)) => Contains(&["a.id"]),
         (Listed::Audit, Some(F::Operator)) => Contains(&["a.operator"]),
         (Listed::Audit, Some(F::State | F::Tenant | F::Repo | F::Error | F::Operation)) => Never,
