@@ -2,12 +2,17 @@
 //! seconds before that.
 //!
 //! Bounded twice: by their number and by their size, whatever lists were looked at; the oldest go first. The chart of
-//! one picture is the chart of the next but for its newest points, so the points are kept once for all of them. Pure;
-//! it knows neither keys nor screen.
+//! one picture is the chart of the next but for its newest points, so the points are kept once for all of them; what a
+//! picture holds besides is packed once it is older than a minute. Pure; it knows neither keys nor screen.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io::{self, Read, Write},
+    sync::Arc,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 use serde::Serialize;
 
 use crate::{
@@ -24,18 +29,61 @@ const CLOSE: TimeDelta = TimeDelta::minutes(1);
 const APART: TimeDelta = TimeDelta::seconds(5);
 /// The most pictures: a minute at ten a second, and the rest at one in five seconds.
 const MOST: usize = 1_000;
-/// The most bytes, reckoned as JSON, which is about what they take in memory.
-const MOST_BYTES: usize = 48 << 20;
+/// The most bytes: packed as they are, others reckoned as JSON, which is about what they take in memory.
+const MOST_BYTES: usize = 24 << 20;
+/// Larger ones are not packed: that would be felt at the keys.
+const PACKED_UP_TO: usize = 1 << 20;
 /// The most points of all their charts together: more than the longest chart and [`REACH`] at two points a second.
 const MOST_POINTS: usize = 6_000;
 
 /// A picture without its chart.
 #[derive(Debug, Clone)]
 struct Kept {
+    /// Without board and signals once they are packed.
     picture: Arc<Snapshot>,
+    /// Board and signals as deflated JSON.
+    packed: Option<Box<[u8]>>,
     /// The first and the last point of its chart.
     chart: Option<(DateTime<Utc>, DateTime<Utc>)>,
     bytes: usize,
+}
+
+impl Kept {
+    /// Packs it, unless it is large, or tiny, or would not come out again.
+    fn pack(&mut self) {
+        if self.packed.is_some() || self.bytes > PACKED_UP_TO {
+            return;
+        }
+        let Ok(packed) = pack(&self.picture) else { return };
+        let light = Snapshot { board: None, signals: None, ..Snapshot::clone(&self.picture) };
+        let bytes = FIXED + packed.len();
+        if bytes < self.bytes && unpack(&light, &packed).is_ok() {
+            self.bytes = bytes;
+            (self.picture, self.packed) = (Arc::new(light), Some(packed));
+        }
+    }
+
+    fn picture(&self) -> Option<Arc<Snapshot>> {
+        match &self.packed {
+            None => Some(Arc::clone(&self.picture)),
+            Some(packed) => unpack(&self.picture, packed).map(Arc::new).ok(),
+        }
+    }
+}
+
+fn pack(picture: &Snapshot) -> io::Result<Box<[u8]>> {
+    let json = serde_json::to_vec(&(&picture.board.as_deref(), &picture.signals.as_deref()))?;
+    let mut packer = DeflateEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(&json)?;
+    packer.finish().map(Vec::into_boxed_slice)
+}
+
+/// `light` with the board and the signals that were packed.
+fn unpack(light: &Snapshot, packed: &[u8]) -> io::Result<Snapshot> {
+    let mut json = Vec::new();
+    DeflateDecoder::new(packed).read_to_end(&mut json)?;
+    let (board, signals): (Option<Board>, Option<Signals>) = serde_json::from_slice(&json)?;
+    Ok(Snapshot { board: board.map(Arc::new), signals: signals.map(Arc::new), ..light.clone() })
 }
 
 /// The pictures, oldest first.
@@ -61,7 +109,7 @@ impl Past {
         let light = Snapshot { signals, ..picture.clone() };
         let bytes = weight(&light);
         self.bytes += bytes;
-        self.kept.push_back(Kept { picture: Arc::new(light), chart, bytes });
+        self.kept.push_back(Kept { picture: Arc::new(light), packed: None, chart, bytes });
         self.thin_out(picture.at);
         while self.kept.len() > 1
             && (self.kept.len() > MOST
@@ -101,14 +149,15 @@ impl Past {
     /// The picture at `index` with its chart.
     fn whole(&self, index: usize) -> Option<Arc<Snapshot>> {
         let kept = self.kept.get(index)?;
-        let (Some(signals), Some((first, last))) = (&kept.picture.signals, kept.chart) else {
-            return Some(Arc::clone(&kept.picture));
+        let picture = kept.picture()?;
+        let (Some(signals), Some((first, last))) = (&picture.signals, kept.chart) else {
+            return Some(picture);
         };
         let begin = self.points.partition_point(|point| point.at < first);
         let end = self.points.partition_point(|point| point.at <= last);
         let chart = self.points.range(begin..end.max(begin)).copied().collect();
         let signals = Signals { chart, ..Signals::clone(signals) };
-        Some(Arc::new(Snapshot { signals: Some(Arc::new(signals)), ..Snapshot::clone(&kept.picture) }))
+        Some(Arc::new(Snapshot { signals: Some(Arc::new(signals)), ..Snapshot::clone(&picture) }))
     }
 
     /// `signals` without its chart, whose points go to the others.
@@ -142,11 +191,16 @@ impl Past {
         self.kept.front().is_some_and(|oldest| oldest.picture.at < time)
     }
 
-    /// Lets go of pictures that left the last minute and are too close to the one before.
+    /// Lets go of pictures that left the last minute and are too close to the one before, and packs the others.
     fn thin_out(&mut self, now: DateTime<Utc>) {
-        while let Some(kept) = self.kept.get(self.thinned).filter(|kept| kept.picture.at < now - CLOSE) {
-            let before = self.thinned.checked_sub(1).and_then(|index| self.kept.get(index));
-            if before.is_none_or(|before| kept.picture.at - before.picture.at >= APART) {
+        let before = self.thinned.checked_sub(1).and_then(|index| self.kept.get(index));
+        let mut before = before.map(|kept| kept.picture.at);
+        while let Some(kept) = self.kept.get_mut(self.thinned).filter(|kept| kept.picture.at < now - CLOSE) {
+            if before.is_none_or(|before| kept.picture.at - before >= APART) {
+                self.bytes -= kept.bytes;
+                kept.pack();
+                self.bytes += kept.bytes;
+                before = Some(kept.picture.at);
                 self.thinned += 1;
             } else if let Some(gone) = self.kept.remove(self.thinned) {
                 self.bytes -= gone.bytes;
@@ -173,14 +227,16 @@ fn ends(chart: &[Point]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     Some((chart.first()?.at, chart.last()?.at))
 }
 
+/// What a picture takes whatever it holds.
+const FIXED: usize = size_of::<Snapshot>() + size_of::<Board>() + size_of::<Signals>();
+
 /// How much a picture takes, about.
 fn weight(picture: &Snapshot) -> usize {
-    let fixed = size_of::<Snapshot>() + size_of::<Board>() + size_of::<Signals>();
     let board = picture.board.as_deref().map_or(0, |board| {
         let Board { workers, circuits, pauses, letter_groups, replays, page, .. } = board;
         weighed(&(workers, circuits, pauses, letter_groups, replays, page)) + weight_of(&board.rows)
     });
-    fixed + board + weighed(&picture.signals.as_deref())
+    FIXED + board + weighed(&picture.signals.as_deref())
 }
 
 /// Of a long list a few rows are weighed for all: this is done for every picture.
