@@ -17,6 +17,7 @@ pub mod model;
 pub mod msg;
 pub mod past;
 pub mod preferences;
+pub mod rows;
 mod runner;
 mod terminal;
 pub mod theme;

@@ -12,8 +12,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tui_input::Input;
 
 use super::{
-    dialog::Dialog, layout, msg::Ticket, past::Past, preferences::Preferences, theme::Look, tree,
-    widget::text,
+    dialog::Dialog, layout, msg::Ticket, past::Past, preferences::Preferences, rows::ListRows, theme::Look,
+    tree, widget::text,
 };
 use crate::{
     domain::{action::ActionKind, text::SafeText},
@@ -134,15 +134,6 @@ impl Charted {
             Self::Helped => Self::Rates,
         }
     }
-}
-
-/// One row as the lists' logic sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RowRef<'a> {
-    /// Its id, raw.
-    pub id: &'a str,
-    /// What a command names; 0 where rows have none.
-    pub version: i64,
 }
 
 /// A list's cursor, marks and filter. They follow ids, not places.
@@ -563,7 +554,7 @@ impl Model {
     /// The id under the cursor, if its row is on the list that is shown.
     pub fn selected(&self) -> Option<String> {
         let id = self.list().cursor.as_ref()?;
-        self.rows().iter().any(|row| row.id == id).then(|| id.clone())
+        self.rows().position(id, self.list().index).map(|_| id.clone())
     }
 
     /// The groups that match the filter.
@@ -582,23 +573,20 @@ impl Model {
     }
 
     /// The list's rows as ids and versions.
-    pub fn rows(&self) -> Vec<RowRef<'_>> {
-        fn row(id: &str) -> RowRef<'_> {
-            RowRef { id, version: 0 }
-        }
+    pub fn rows(&self) -> ListRows<'_> {
         match self.list_place() {
-            Place::Groups => self.groups().into_iter().map(|g| row(&g.fingerprint)).collect(),
-            Place::Circuits => self
-                .board()
-                .map_or_else(Vec::new, |b| b.circuits.iter().map(|c| row(c.operation.as_str())).collect()),
-            _ => self.listed().map_or_else(Vec::new, rows_of),
+            Place::Groups => ListRows::Groups(self.groups()),
+            Place::Circuits => {
+                self.board().map_or(ListRows::None, |board| ListRows::Circuits(&board.circuits))
+            }
+            _ => self.listed().map_or(ListRows::None, ListRows::Read),
         }
     }
 
     /// Where the cursor is among `rows`: by id, else where the id was.
-    pub fn cursor_in(&self, rows: &[RowRef<'_>]) -> usize {
+    pub fn cursor_in(&self, rows: &ListRows<'_>) -> usize {
         let list = self.list();
-        let by_id = list.cursor.as_ref().and_then(|id| rows.iter().position(|row| row.id == *id));
+        let by_id = list.cursor.as_ref().and_then(|id| rows.position(id, list.index));
         by_id.unwrap_or_else(|| list.index.min(rows.len().saturating_sub(1)))
     }
 
@@ -717,20 +705,6 @@ impl Model {
         let mut lines = text::wrap(&text, usize::from(self.size.0.saturating_sub(2)));
         lines.truncate(3);
         lines
-    }
-}
-
-/// Ids and versions of `rows`.
-pub fn rows_of(rows: &Rows) -> Vec<RowRef<'_>> {
-    fn row(id: &str, version: i64) -> RowRef<'_> {
-        RowRef { id, version }
-    }
-    match rows {
-        Rows::None => Vec::new(),
-        Rows::Onboardings(rows) => rows.iter().map(|r| row(r.id.as_str(), r.version)).collect(),
-        Rows::Keys(rows) => rows.iter().map(|r| row(r.key.as_str(), r.version)).collect(),
-        Rows::Letters(rows) => rows.iter().map(|r| row(r.id.as_str(), r.version)).collect(),
-        Rows::Audit(rows) => rows.iter().map(|r| row(r.id.as_str(), 0)).collect(),
     }
 }
 

@@ -6,8 +6,9 @@ use crate::{
         reader::{Query, Rows},
     },
     tui::{
-        model::{Model, Place, RowRef, Tone, rows_of},
+        model::{Model, Place, Tone},
         msg::{Effect, Ticket},
+        rows::{ListRows, RowRef},
         widget::text::{number, plural},
     },
 };
@@ -17,9 +18,10 @@ pub(super) fn toggle(model: &mut Model) {
     let rows = model.rows();
     let cursor = model.cursor_in(&rows);
     let Some(row) = rows.get(cursor) else { return };
-    let begin = model.list().range.as_ref().and_then(|begin| rows.iter().position(|row| row.id == *begin));
+    let begin = model.list().range.as_ref().and_then(|begin| rows.position(begin, cursor));
     if let Some(begin) = begin {
-        let marked = owned(&rows[begin.min(cursor)..=begin.max(cursor)]);
+        let range = (begin.min(cursor)..=begin.max(cursor)).filter_map(|index| rows.get(index));
+        let marked = owned(range);
         return mark(model, marked);
     }
     let (id, version) = (row.id.to_owned(), row.version);
@@ -45,7 +47,7 @@ pub(super) fn begin_range(model: &mut Model) {
 pub(super) fn all(model: &mut Model) -> Vec<Effect> {
     let place = model.list_place();
     if place == Place::Groups {
-        let rows = owned(&model.rows());
+        let rows = owned(model.rows().iter());
         let count = rows.len();
         mark(model, rows);
         model.say(Tone::Note, format!("{count} {} marked", plural(count, "group")));
@@ -74,7 +76,7 @@ pub(super) fn matched(model: &mut Model, ticket: Ticket, result: Result<Rows, Re
     match result {
         Err(refusal) => model.say(Tone::Bad, format!("could not mark all: {refusal}")),
         Ok(rows) => {
-            let rows = owned(&rows_of(&rows));
+            let rows = owned(ListRows::Read(&rows).iter());
             let count = rows.len();
             let capped = i64::try_from(count).unwrap_or(i64::MAX) >= Query::COUNT_CAP;
             let more = if capped { ": that is the cap, more may match" } else { ", all that match" };
@@ -90,6 +92,6 @@ fn mark(model: &mut Model, rows: Vec<(String, i64)>) {
     list.marks.extend(rows);
 }
 
-fn owned(rows: &[RowRef<'_>]) -> Vec<(String, i64)> {
-    rows.iter().map(|row| (row.id.to_owned(), row.version)).collect()
+fn owned<'a>(rows: impl Iterator<Item = RowRef<'a>>) -> Vec<(String, i64)> {
+    rows.map(|row| (row.id.to_owned(), row.version)).collect()
 }

@@ -34,7 +34,7 @@ pub(super) fn by(model: &mut Model, rows: isize) {
     let all = model.rows();
     let Some(last) = all.len().checked_sub(1) else { return };
     let index = model.cursor_in(&all).saturating_add_signed(rows).min(last);
-    let id = all[index].id.to_owned();
+    let Some(id) = all.get(index).map(|row| row.id.to_owned()) else { return };
     let read = u32::try_from(all.len()).unwrap_or(u32::MAX);
     let list = model.list_mut();
     list.cursor = Some(id);

@@ -64,7 +64,7 @@ fn s_offers_the_orders_of_the_list_and_the_database_sorts_by_the_chosen_one() {
 fn groups_of_letters_are_sorted_on_the_screen_and_an_order_stays_with_its_list() {
     let mut story = storm();
     story.press("4");
-    let by_count: Vec<String> = story.model.rows().into_iter().map(|row| row.id.to_owned()).collect();
+    let by_count: Vec<String> = story.model.rows().iter().map(|row| row.id.to_owned()).collect();
     story.press("s 3").see("· by oldest");
     let mut oldest: Vec<_> = story
         .model
@@ -75,10 +75,10 @@ fn groups_of_letters_are_sorted_on_the_screen_and_an_order_stays_with_its_list()
         .map(|g| (g.first_seen, g.fingerprint.clone()))
         .collect();
     oldest.sort();
-    let shown: Vec<String> = story.model.rows().into_iter().map(|row| row.id.to_owned()).collect();
+    let shown: Vec<String> = story.model.rows().iter().map(|row| row.id.to_owned()).collect();
     assert_eq!(shown, oldest.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
     story.press("s 1");
-    assert_eq!(story.model.rows().into_iter().map(|row| row.id).collect::<Vec<_>>(), by_count);
+    assert_eq!(story.model.rows().iter().map(|row| row.id).collect::<Vec<_>>(), by_count);
     story.press("Enter s 3").see("· by replays").press("Esc Esc 2").not_see("· by ");
 }
 
@@ -243,7 +243,7 @@ fn a_click_selects_a_row_or_goes_to_a_screen_and_the_wheel_scrolls() {
     story.tell(click(79, 1));
     assert_eq!(story.model.view, View::Letters, "beside the tabs is no tab");
     story.press("2");
-    let rows: Vec<String> = story.model.rows().into_iter().map(|row| row.id.to_owned()).collect();
+    let rows: Vec<String> = story.model.rows().iter().map(|row| row.id.to_owned()).collect();
     assert!(rows.len() > 3);
     // The row that is drawn at a row of the screen is the one selected there.
     story.tell(click(10, 6));
