@@ -78,11 +78,13 @@ async fn ended(world: &World) -> usize {
 async fn killed_at_random(on: On, workers: usize, count: usize) {
     let world = World::on(on, 1).await;
     trigger(&world, count).await;
+    // A call may last half a lease. A large crowd keeps a small machine busy: one that is only slow is no failure here.
+    let lease = if count > 100 { "20s" } else { "2s" };
     let mut random = clock::Random::seeded(7);
     let mut started = 0;
     let mut start = || {
         started += 1;
-        world.victim(&format!("victim-{started}"), &world.store.url, "2s", &[])
+        world.victim(&format!("victim-{started}"), &world.store.url, lease, &[])
     };
     let mut crowd: Vec<Victim> = (0..workers).map(|_| start()).collect();
     let (mut kills, mut seen) = (0, 0);
