@@ -1,12 +1,7 @@
--- In which way an action was done, where there is more than one: "open for 10m", "5/s". It stands beside the command,
--- which may hold a payload, so that who only looks can read it.
-ALTER TABLE operator_actions ADD COLUMN how text;
-
--- And who only looks sees what a compensation is about, to be told which of them another onboarding relies on.
+-- Who only looks sees what a compensation is about, to be told which of them another onboarding relies on.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'redrive_viewer') THEN
-        GRANT SELECT (how) ON operator_actions TO redrive_viewer;
         GRANT SELECT (resource) ON compensations TO redrive_viewer;
     END IF;
 END $$;

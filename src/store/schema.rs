@@ -19,7 +19,7 @@ pub(super) struct Embedded {
 }
 
 /// All of them, oldest first.
-const ALL: [Embedded; 8] = [
+const ALL: [Embedded; 9] = [
     Embedded {
         version: 1,
         name: "first",
@@ -67,6 +67,12 @@ const ALL: [Embedded; 8] = [
         name: "viewer",
         sqlite: include_str!("../../migrations/sqlite/0008_viewer.sql"),
         postgres: include_str!("../../migrations/postgres/0008_viewer.sql"),
+    },
+    Embedded {
+        version: 9,
+        name: "how",
+        sqlite: include_str!("../../migrations/sqlite/0009_how.sql"),
+        postgres: include_str!("../../migrations/postgres/0009_how.sql"),
     },
 ];
 

@@ -327,7 +327,7 @@ async fn a_database_of_the_first_version_keeps_every_row() {
     };
     for url in [&sqlite, &database.url] {
         let error = open(url, OpenOptions::default()).await.expect_err("it is older");
-        assert_eq!(error, StoreError::OlderSchema { found: 1, needed: 8 });
+        assert_eq!(error, StoreError::OlderSchema { found: 1, needed: 9 });
         for (id, kind) in [("a1", "trigger"), ("a2", "resume"), ("a3", "roll_back"), ("a4", "replay")] {
             try_sql(url, &action(id, kind)).await.expect("the first version takes it");
         }
@@ -348,7 +348,10 @@ async fn a_database_of_the_first_version_keeps_every_row() {
         assert_eq!(before.len(), 4 + 8 + 2 + 1 + 1 + 1 + 1);
 
         let applied = migrate(url).await.expect("it migrates");
-        assert_eq!(applied.iter().map(|applied| applied.version).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(
+            applied.iter().map(|applied| applied.version).collect::<Vec<_>>(),
+            [2, 3, 4, 5, 6, 7, 8, 9]
+        );
         assert_eq!(rows_of_the_first_version(url).await, before);
         let kept = "SELECT count(*) FROM processed_messages WHERE expires_at IS NULL";
         assert_eq!(column(url, kept).await, ["1"], "nobody said how long it is to be remembered");
@@ -373,16 +376,16 @@ async fn an_empty_file_and_a_newer_schema_are_told_apart() {
     let error = open(&url, OpenOptions::default()).await.expect_err("it is no database");
     assert!(error.to_string().contains("not a SQLite database"), "{error}");
     for store in [TestStore::sqlite().await, TestStore::postgres().await] {
-        store.sql("UPDATE _sqlx_migrations SET version = 9 WHERE version = 8").await;
+        store.sql("UPDATE _sqlx_migrations SET version = 10 WHERE version = 9").await;
         let error = open(&store.url, OpenOptions::default()).await.expect_err("it is newer");
-        assert!(matches!(error, StoreError::NewerSchema { found: 9, .. }), "{error}");
-        let words = "the database's schema is version 9, newer than 8, the newest this redrive knows: use the newer redrive";
+        assert!(matches!(error, StoreError::NewerSchema { found: 10, .. }), "{error}");
+        let words = "the database's schema is version 10, newer than 9, the newest this redrive knows: use the newer redrive";
         assert_eq!(error.to_string(), words);
         let error = migrate(&store.url).await.expect_err("it is newer");
-        assert!(matches!(error, StoreError::NewerSchema { found: 9, .. }), "{error}");
-        store.sql("DELETE FROM _sqlx_migrations WHERE version = 9").await;
+        assert!(matches!(error, StoreError::NewerSchema { found: 10, .. }), "{error}");
+        store.sql("DELETE FROM _sqlx_migrations WHERE version = 10").await;
         let error = open(&store.url, OpenOptions::default()).await.expect_err("it is older");
-        assert!(matches!(error, StoreError::OlderSchema { found: 7, .. }), "{error}");
+        assert!(matches!(error, StoreError::OlderSchema { found: 8, .. }), "{error}");
     }
 }
 
