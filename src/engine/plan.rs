@@ -6,6 +6,8 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::{
@@ -336,15 +338,16 @@ fn paced(pace: Pace) -> SafeText {
 
 /// How many of those that would be tried again ended with a permanent error.
 fn permanent(plan: &Plan, standing: &Standing) -> usize {
-    let ended = |id: &str| match plan.kind {
-        ActionKind::Resume => standing.permanent.iter().any(|known| known.as_str() == id),
-        ActionKind::Replay => standing
-            .letters
-            .iter()
-            .any(|letter| letter.id.as_str() == id && letter.reason == Some(LetterReason::Permanent)),
-        _ => false,
+    let ended: HashSet<&str> = match plan.kind {
+        ActionKind::Resume => standing.permanent.iter().map(OnboardingId::as_str).collect(),
+        ActionKind::Replay => {
+            let letters =
+                standing.letters.iter().filter(|letter| letter.reason == Some(LetterReason::Permanent));
+            letters.map(|letter| letter.id.as_str()).collect()
+        }
+        _ => return 0,
     };
-    plan.lines.iter().filter(|line| line.left_out.is_none() && ended(&line.id)).count()
+    plan.lines.iter().filter(|line| line.left_out.is_none() && ended.contains(line.id.as_str())).count()
 }
 
 /// What every worker would do from then on.
