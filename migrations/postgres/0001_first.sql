@@ -26,13 +26,15 @@ CREATE TABLE onboarding_history (
     elsewhere bigint NOT NULL DEFAULT 0
 );
 -- One onboarding stands for a request.
-CREATE UNIQUE INDEX onboarding_history_stands ON onboarding_history (fingerprint, tenant_id, repo_url, (coalesce(workspace_id, '')))
+CREATE UNIQUE INDEX redrive_onboarding_history_stands ON onboarding_history (fingerprint, tenant_id, repo_url, (coalesce(workspace_id, '')))
     WHERE status NOT IN ('failed', 'failed_cleaned_up');
-CREATE INDEX onboarding_history_request ON onboarding_history (fingerprint);
-CREATE INDEX onboarding_history_newest ON onboarding_history (created_at, id);
-CREATE INDEX onboarding_history_status ON onboarding_history (status, created_at, id);
-CREATE INDEX onboarding_history_phase ON onboarding_history (phase, created_at, id) WHERE phase IS NOT NULL;
-CREATE INDEX onboarding_history_unknown ON onboarding_history (created_at)
+CREATE INDEX redrive_onboarding_history_request ON onboarding_history (fingerprint);
+CREATE INDEX redrive_onboarding_history_newest ON onboarding_history (created_at, id);
+CREATE INDEX redrive_onboarding_history_status ON onboarding_history (status, created_at, id);
+CREATE INDEX redrive_onboarding_history_phase ON onboarding_history (phase, created_at, id) WHERE phase IS NOT NULL;
+-- What failed long ago is undone by itself: the oldest first.
+CREATE INDEX redrive_onboarding_history_failed ON onboarding_history (failed_at) WHERE phase = 'failed';
+CREATE INDEX redrive_onboarding_history_unknown ON onboarding_history (created_at)
     WHERE status NOT IN ('in_progress', 'completed', 'failed', 'failed_cleaned_up');
 
 CREATE TABLE onboarding_state (
@@ -64,9 +66,9 @@ CREATE TABLE entities (
     tenant_id text NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE UNIQUE INDEX entities_reference ON entities (kind, (coalesce(metadata ->> 'namespace', 'default')), (metadata ->> 'name'));
+CREATE UNIQUE INDEX redrive_entities_reference ON entities (kind, (coalesce(metadata ->> 'namespace', 'default')), (metadata ->> 'name'));
 -- As Backstage compares references.
-CREATE INDEX entities_lower ON entities ((lower(kind || ':' || coalesce(metadata ->> 'namespace', 'default') || '/' || (metadata ->> 'name'))));
+CREATE INDEX redrive_entities_lower ON entities ((lower(kind || ':' || coalesce(metadata ->> 'namespace', 'default') || '/' || (metadata ->> 'name'))));
 
 CREATE TABLE entity_relationships (
     source_id text NOT NULL,
@@ -75,9 +77,9 @@ CREATE TABLE entity_relationships (
     type text NOT NULL DEFAULT ''
 );
 -- Others know no type and may repeat themselves.
-CREATE UNIQUE INDEX entity_relationships_once ON entity_relationships (source_id, target_id, type) WHERE type <> '';
-CREATE INDEX entity_relationships_source ON entity_relationships (source_id);
-CREATE INDEX entity_relationships_target ON entity_relationships (target_id);
+CREATE UNIQUE INDEX redrive_entity_relationships_once ON entity_relationships (source_id, target_id, type) WHERE type <> '';
+CREATE INDEX redrive_entity_relationships_source ON entity_relationships (source_id);
+CREATE INDEX redrive_entity_relationships_target ON entity_relationships (target_id);
 
 CREATE TABLE idempotency_keys (
     key text PRIMARY KEY,
@@ -102,18 +104,27 @@ CREATE TABLE idempotency_keys (
     attempts bigint NOT NULL DEFAULT 0,
     onboarding_id text,
     state text,
+    -- Why the work under a key runs, so that who asks again because the answer was lost is answered the same.
+    begun_as text,
+    -- Who released it last.
+    action_id text,
     revision bigint NOT NULL DEFAULT 0,
     version bigint NOT NULL DEFAULT 0
 );
-CREATE INDEX idempotency_keys_started ON idempotency_keys (created_at, key) WHERE status = 'STARTED';
-CREATE INDEX idempotency_keys_newest ON idempotency_keys (created_at, key);
-CREATE INDEX idempotency_keys_onboarding ON idempotency_keys (onboarding_id) WHERE onboarding_id IS NOT NULL;
-CREATE INDEX idempotency_keys_storage ON idempotency_keys (created_at, key) WHERE phase = 'failed_storage';
+CREATE INDEX redrive_idempotency_keys_started ON idempotency_keys (created_at, key) WHERE status = 'STARTED';
+CREATE INDEX redrive_idempotency_keys_newest ON idempotency_keys (created_at, key);
+CREATE INDEX redrive_idempotency_keys_onboarding ON idempotency_keys (onboarding_id) WHERE onboarding_id IS NOT NULL;
+CREATE INDEX redrive_idempotency_keys_storage ON idempotency_keys (created_at, key) WHERE phase = 'failed_storage';
+-- Keys and messages are forgotten when their retention is over; what others began has none and is left alone.
+CREATE INDEX redrive_idempotency_keys_expiry ON idempotency_keys (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE processed_messages (
     message_id text PRIMARY KEY,
-    processed_at timestamptz NOT NULL DEFAULT now()
+    processed_at timestamptz NOT NULL DEFAULT now(),
+
+    expires_at timestamptz
 );
+CREATE INDEX redrive_processed_messages_expiry ON processed_messages (expires_at) WHERE expires_at IS NOT NULL;
 
 -- A write that does not move `revision` is another service's: it moves everything that others compare with.
 CREATE FUNCTION redrive_written_elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -125,7 +136,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER onboarding_history_elsewhere BEFORE UPDATE ON onboarding_history FOR EACH ROW EXECUTE FUNCTION redrive_written_elsewhere();
+CREATE TRIGGER redrive_onboarding_history_elsewhere BEFORE UPDATE ON onboarding_history FOR EACH ROW EXECUTE FUNCTION redrive_written_elsewhere();
 
 -- Whoever changes the status takes the onboarding: it is elsewhere from then on, and our work on it ends.
 CREATE FUNCTION redrive_status_written_elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -136,8 +147,8 @@ BEGIN
     RETURN NEW;
 END $$;
 -- Triggers of one kind fire in the order of their names.
-CREATE TRIGGER onboarding_history_taken BEFORE UPDATE ON onboarding_history FOR EACH ROW EXECUTE FUNCTION redrive_status_written_elsewhere();
-CREATE TRIGGER onboarding_state_elsewhere BEFORE UPDATE ON onboarding_state FOR EACH ROW EXECUTE FUNCTION redrive_written_elsewhere();
+CREATE TRIGGER redrive_onboarding_history_taken BEFORE UPDATE ON onboarding_history FOR EACH ROW EXECUTE FUNCTION redrive_status_written_elsewhere();
+CREATE TRIGGER redrive_onboarding_state_elsewhere BEFORE UPDATE ON onboarding_state FOR EACH ROW EXECUTE FUNCTION redrive_written_elsewhere();
 
 CREATE FUNCTION redrive_inserted_elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -148,29 +159,31 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER onboarding_state_inserted BEFORE INSERT ON onboarding_state FOR EACH ROW EXECUTE FUNCTION redrive_inserted_elsewhere();
+CREATE TRIGGER redrive_onboarding_state_inserted BEFORE INSERT ON onboarding_state FOR EACH ROW EXECUTE FUNCTION redrive_inserted_elsewhere();
 
--- A key that others take or settle is theirs from then on: our lease on it is gone.
+-- A key that others take, settle or answer is theirs from then on: neither our lease nor our answer is left on it.
 CREATE FUNCTION redrive_key_written_elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.revision = OLD.revision THEN
         NEW.revision := OLD.revision + 1;
         NEW.version := OLD.version + 1;
         IF NEW.status IS DISTINCT FROM OLD.status OR NEW.locked_at IS DISTINCT FROM OLD.locked_at
-            OR NEW.locked_by IS DISTINCT FROM OLD.locked_by THEN
+            OR NEW.locked_by IS DISTINCT FROM OLD.locked_by OR NEW.response_code IS DISTINCT FROM OLD.response_code
+            OR NEW.response_body IS DISTINCT FROM OLD.response_body THEN
             NEW.phase := NULL;
             NEW.lease_id := NULL;
             NEW.lease_until := NULL;
             NEW.response_raw := NULL;
+            NEW.response_headers := NULL;
         END IF;
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER idempotency_keys_elsewhere BEFORE UPDATE ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION redrive_key_written_elsewhere();
+CREATE TRIGGER redrive_idempotency_keys_elsewhere BEFORE UPDATE ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION redrive_key_written_elsewhere();
 
 -- Tables of our own.
 
-CREATE TABLE work (
+CREATE TABLE redrive_work (
     kind text NOT NULL CHECK (kind IN ('onboarding')),
     subject_id text NOT NULL,
     -- While it is leased: when the lease ends. So what is due is one range of one index.
@@ -187,10 +200,11 @@ CREATE TABLE work (
     elsewhere bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (kind, subject_id)
 );
-CREATE INDEX work_due ON work (run_at);
-CREATE INDEX work_parked ON work (parked_by) WHERE parked_by IS NOT NULL;
+CREATE INDEX redrive_work_due ON redrive_work (run_at);
+-- What one operation parked comes back in this order, one after the other.
+CREATE INDEX redrive_work_parked ON redrive_work (parked_by, run_at) WHERE parked_by IS NOT NULL;
 
-CREATE TABLE attempts (
+CREATE TABLE redrive_attempts (
     onboarding_id text NOT NULL,
     seq bigint NOT NULL,
     state text NOT NULL,
@@ -201,7 +215,7 @@ CREATE TABLE attempts (
     ended_at timestamptz,
     outcome text CHECK (outcome IN ('succeeded', 'failed', 'parked', 'handed_back', 'lost')),
     operation text,
-    class text CHECK (class IN ('transient', 'timeout', 'permanent', 'unknown', 'circuit_open', 'budget_spent')),
+    class text CHECK (class IN ('transient', 'timeout', 'permanent', 'unknown', 'circuit_open', 'budget_spent', 'bulkhead_full', 'held')),
     http_status bigint,
     error text,
     reason text,
@@ -209,13 +223,15 @@ CREATE TABLE attempts (
     PRIMARY KEY (onboarding_id, seq)
 );
 
-CREATE TABLE compensations (
+CREATE TABLE redrive_compensations (
     onboarding_id text NOT NULL,
     seq bigint NOT NULL,
     state text NOT NULL,
     operation text NOT NULL,
     name text NOT NULL,
     args jsonb NOT NULL,
+    -- What it is about, where several onboardings may have made or found the same: the last one undoes it.
+    resource text,
     status text NOT NULL CHECK (status IN ('recorded', 'undone', 'nothing_to_undo', 'failed')),
     attempts bigint NOT NULL DEFAULT 0,
     error text,
@@ -224,8 +240,9 @@ CREATE TABLE compensations (
     PRIMARY KEY (onboarding_id, seq),
     UNIQUE (onboarding_id, name)
 );
+CREATE INDEX redrive_compensations_resource ON redrive_compensations (operation, resource) WHERE resource IS NOT NULL;
 
-CREATE TABLE dead_letters (
+CREATE TABLE redrive_dead_letters (
     id text PRIMARY KEY,
     onboarding_id text NOT NULL,
     tenant_id text NOT NULL,
@@ -233,7 +250,7 @@ CREATE TABLE dead_letters (
     state text NOT NULL,
     operation text,
     error text NOT NULL,
-    error_class text NOT NULL CHECK (error_class IN ('transient', 'timeout', 'permanent', 'unknown', 'circuit_open', 'budget_spent')),
+    error_class text NOT NULL CHECK (error_class IN ('transient', 'timeout', 'permanent', 'unknown', 'circuit_open', 'budget_spent', 'bulkhead_full', 'held')),
     error_fingerprint text NOT NULL,
     reason text NOT NULL CHECK (reason IN ('exhausted', 'permanent')),
     status text NOT NULL CHECK (status IN ('open', 'replaying', 'closed', 'discarded', 'quarantined')),
@@ -249,14 +266,14 @@ CREATE TABLE dead_letters (
     revision bigint NOT NULL DEFAULT 0,
     version bigint NOT NULL DEFAULT 0
 );
-CREATE INDEX dead_letters_newest ON dead_letters (created_at, id);
-CREATE INDEX dead_letters_group ON dead_letters (error_fingerprint, created_at, id);
-CREATE INDEX dead_letters_onboarding ON dead_letters (onboarding_id);
-CREATE INDEX dead_letters_idempotency ON dead_letters (idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX dead_letters_open ON dead_letters (created_at, id) WHERE status = 'open';
-CREATE INDEX dead_letters_status ON dead_letters (status, created_at, id);
+CREATE INDEX redrive_dead_letters_newest ON redrive_dead_letters (created_at, id);
+CREATE INDEX redrive_dead_letters_group ON redrive_dead_letters (error_fingerprint, created_at, id);
+CREATE INDEX redrive_dead_letters_onboarding ON redrive_dead_letters (onboarding_id);
+CREATE INDEX redrive_dead_letters_idempotency ON redrive_dead_letters (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX redrive_dead_letters_open ON redrive_dead_letters (created_at, id) WHERE status = 'open';
+CREATE INDEX redrive_dead_letters_status ON redrive_dead_letters (status, created_at, id);
 
-CREATE TABLE letter_groups (
+CREATE TABLE redrive_letter_groups (
     error_fingerprint text PRIMARY KEY,
     error text NOT NULL,
     operation text,
@@ -267,27 +284,40 @@ CREATE TABLE letter_groups (
     last_seen timestamptz NOT NULL,
     action_id text
 );
-CREATE INDEX letter_groups_largest ON letter_groups ((open + replaying)) WHERE open + replaying > 0;
+CREATE INDEX redrive_letter_groups_largest ON redrive_letter_groups ((open + replaying)) WHERE open + replaying > 0;
 
-CREATE TABLE replays (
+-- Paced by the workers: what it has begun, and why it holds or has stopped.
+CREATE TABLE redrive_replays (
     id text PRIMARY KEY,
-    action_id text NOT NULL,
     operator text NOT NULL,
     per_second double precision NOT NULL,
     total bigint NOT NULL,
     succeeded bigint NOT NULL DEFAULT 0,
     failed_again bigint NOT NULL DEFAULT 0,
     skipped bigint NOT NULL DEFAULT 0,
+    refail_limit double precision NOT NULL DEFAULT 0.2,
+    dispatched bigint NOT NULL DEFAULT 0,
+    dispatched_at timestamptz,
+    new_errors bigint NOT NULL DEFAULT 0,
+    held_by text,
+    stopped_at timestamptz,
+    stopped_why text,
+    action_id text NOT NULL,
+    last_action_id text,
     created_at timestamptz NOT NULL,
-    ended_at timestamptz
+    ended_at timestamptz,
+    version bigint NOT NULL DEFAULT 0
 );
-CREATE INDEX replays_newest ON replays (created_at, id);
-CREATE INDEX replays_running ON replays (created_at, id) WHERE ended_at IS NULL;
+CREATE INDEX redrive_replays_newest ON redrive_replays (created_at, id);
+CREATE INDEX redrive_replays_running ON redrive_replays (created_at, id) WHERE ended_at IS NULL;
 
-CREATE TABLE replay_items (
+CREATE TABLE redrive_replay_items (
     replay_id text NOT NULL,
     letter_id text NOT NULL,
     onboarding_id text NOT NULL,
+    -- In the order asked.
+    seq bigint NOT NULL,
+    dispatched_at timestamptz,
     outcome text NOT NULL CHECK (outcome IN ('waiting', 'succeeded', 'failed_again', 'skipped')),
     reason text,
     became text,
@@ -295,94 +325,126 @@ CREATE TABLE replay_items (
     PRIMARY KEY (replay_id, letter_id)
 );
 -- A letter is in one running replay at most.
-CREATE UNIQUE INDEX replay_items_waiting ON replay_items (letter_id) WHERE outcome = 'waiting';
-CREATE INDEX replay_items_onboarding ON replay_items (onboarding_id) WHERE outcome = 'waiting';
-CREATE INDEX replay_items_letter ON replay_items (letter_id);
-CREATE INDEX replay_items_became ON replay_items (became) WHERE became IS NOT NULL;
+CREATE UNIQUE INDEX redrive_replay_items_waiting ON redrive_replay_items (letter_id) WHERE outcome = 'waiting';
+CREATE INDEX redrive_replay_items_onboarding ON redrive_replay_items (onboarding_id) WHERE outcome = 'waiting';
+CREATE INDEX redrive_replay_items_letter ON redrive_replay_items (letter_id);
+CREATE INDEX redrive_replay_items_next ON redrive_replay_items (replay_id, seq) WHERE outcome = 'waiting' AND dispatched_at IS NULL;
+CREATE INDEX redrive_replay_items_became ON redrive_replay_items (became) WHERE became IS NOT NULL;
 
-CREATE TABLE circuits (
+-- What operators decide about an operation: its circuit's state, or to hold it back; each with a limit, and by an action
+-- that says who and why.
+CREATE TABLE redrive_circuits (
     operation text PRIMARY KEY,
-    forced text CHECK (forced IN ('forced_open', 'forced_closed')),
+    forced text CHECK (forced IN ('forced_open', 'forced_closed', 'disabled')),
     forced_until timestamptz,
+    forced_by text,
+    paused_at timestamptz,
+    paused_until timestamptz,
+    paused_by text,
     action_id text,
     version bigint NOT NULL DEFAULT 0
 );
 
-CREATE TABLE circuit_reports (
+-- What each worker computed, and what stands beside a circuit there.
+CREATE TABLE redrive_circuit_reports (
     operation text NOT NULL,
     worker text NOT NULL,
     state text NOT NULL CHECK (state IN ('closed', 'open', 'half_open')),
     failure_rate double precision,
+    opens_at double precision,
+    slow_rate double precision,
+    slow_opens_at double precision,
     calls bigint NOT NULL,
     probe_at timestamptz,
+    budget_left double precision,
+    first_tries bigint NOT NULL DEFAULT 0,
+    retries bigint NOT NULL DEFAULT 0,
+    in_flight bigint,
+    places bigint,
+    denied jsonb,
     reported_at timestamptz NOT NULL,
     PRIMARY KEY (operation, worker)
 );
-CREATE INDEX circuit_reports_worker ON circuit_reports (worker);
+CREATE INDEX redrive_circuit_reports_worker ON redrive_circuit_reports (worker);
 
-CREATE TABLE workers (
+CREATE TABLE redrive_workers (
     id text PRIMARY KEY,
     started_at timestamptz NOT NULL,
     beat_at timestamptz NOT NULL,
     running bigint NOT NULL,
-    metrics_url text
+    metrics_url text,
+    -- What it can run: the newest version of each workflow, by name. Where it is not known it counts as everything.
+    runs jsonb
 );
-CREATE INDEX workers_beat ON workers (beat_at);
+CREATE INDEX redrive_workers_beat ON redrive_workers (beat_at);
 
 -- Only ever inserted into.
-CREATE TABLE operator_actions (
+CREATE TABLE redrive_operator_actions (
     id text PRIMARY KEY,
     at timestamptz NOT NULL,
     operator text NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('trigger', 'resume', 'roll_back', 'replay')),
+    kind text NOT NULL CHECK (kind IN ('trigger', 'resume', 'roll_back', 'replay', 'release', 'discard', 'restore', 'reveal', 'force', 'pause',
+        'unpause', 'stop')),
+    -- In which way it was done, where there is more than one: "open for 10m", "5/s". Beside the command, which may hold a
+    -- payload, so that who only looks can read it.
+    how text,
     reason text,
     command jsonb NOT NULL,
     receipt jsonb NOT NULL,
     applied bigint NOT NULL,
     left_out bigint NOT NULL
 );
-CREATE INDEX operator_actions_newest ON operator_actions (at, id);
+CREATE INDEX redrive_operator_actions_newest ON redrive_operator_actions (at, id);
 
-CREATE TABLE operator_action_targets (
+CREATE TABLE redrive_operator_action_targets (
     action_id text NOT NULL,
-    target_kind text NOT NULL CHECK (target_kind IN ('onboarding', 'letter')),
+    target_kind text NOT NULL CHECK (target_kind IN ('onboarding', 'letter', 'key', 'circuit', 'replay')),
     target_id text NOT NULL,
     onboarding_id text,
     at timestamptz NOT NULL,
     left_out text,
     PRIMARY KEY (action_id, target_kind, target_id)
 );
-CREATE INDEX operator_action_targets_target ON operator_action_targets (target_id, at);
-CREATE INDEX operator_action_targets_onboarding ON operator_action_targets (onboarding_id, at) WHERE onboarding_id IS NOT NULL;
+CREATE INDEX redrive_operator_action_targets_target ON redrive_operator_action_targets (target_id, at);
+CREATE INDEX redrive_operator_action_targets_onboarding ON redrive_operator_action_targets (onboarding_id, at) WHERE onboarding_id IS NOT NULL;
 
-CREATE TABLE entity_owners (
+CREATE TABLE redrive_entity_owners (
     entity_id text NOT NULL,
     onboarding_id text NOT NULL,
     PRIMARY KEY (entity_id, onboarding_id)
 );
-CREATE INDEX entity_owners_onboarding ON entity_owners (onboarding_id);
+CREATE INDEX redrive_entity_owners_onboarding ON redrive_entity_owners (onboarding_id);
+
+-- Locks on named resources. A row outlives its holder, so that the fencing token only grows.
+CREATE TABLE redrive_locks (
+    resource text PRIMARY KEY,
+    owner text,
+    token bigint NOT NULL,
+    locked_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL
+);
 
 -- Two roles, if the database has them: who looks (no payloads), and who acts.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'redrive_viewer') THEN
-        GRANT SELECT ON onboarding_progress, entity_relationships, processed_messages, work, attempts, letter_groups, replays, replay_items,
-            circuits, circuit_reports, workers, operator_action_targets, entity_owners, onboarding_history TO redrive_viewer;
+        GRANT SELECT ON onboarding_progress, entity_relationships, processed_messages, redrive_work, redrive_attempts, redrive_letter_groups, redrive_replays, redrive_replay_items,
+            redrive_circuits, redrive_circuit_reports, redrive_workers, redrive_locks, redrive_operator_action_targets, redrive_entity_owners, onboarding_history TO redrive_viewer;
         GRANT SELECT (onboarding_id, current_state, last_checkpoint, updated_at, revision, version, elsewhere) ON onboarding_state TO redrive_viewer;
         GRANT SELECT (id, api_version, kind, tenant_id, updated_at) ON entities TO redrive_viewer;
         GRANT SELECT (key, request_path, request_hash, status, response_code, created_at, locked_at, locked_by, operation, client_key, phase,
-            lease_id, lease_until, expires_at, conflicts, attempts, onboarding_id, state, revision, version) ON idempotency_keys TO redrive_viewer;
-        GRANT SELECT (onboarding_id, seq, state, operation, name, status, attempts, error, created_at, ended_at) ON compensations TO redrive_viewer;
+            lease_id, lease_until, expires_at, conflicts, attempts, onboarding_id, state, action_id, revision, version) ON idempotency_keys TO redrive_viewer;
+        GRANT SELECT (onboarding_id, seq, state, operation, name, resource, status, attempts, error, created_at, ended_at) ON redrive_compensations TO redrive_viewer;
         GRANT SELECT (id, onboarding_id, tenant_id, repo_url, state, operation, error, error_class, error_fingerprint, reason, status, outcome,
-            idempotency_key, replays, became, created_at, closed_at, action_id, revision, version) ON dead_letters TO redrive_viewer;
-        GRANT SELECT (id, at, operator, kind, reason, applied, left_out) ON operator_actions TO redrive_viewer;
-        GRANT SELECT ON _sqlx_migrations TO redrive_viewer;
+            idempotency_key, replays, became, created_at, closed_at, action_id, revision, version) ON redrive_dead_letters TO redrive_viewer;
+        GRANT SELECT (id, at, operator, kind, how, reason, applied, left_out) ON redrive_operator_actions TO redrive_viewer;
+        GRANT SELECT ON redrive_migrations TO redrive_viewer;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'redrive_operator') THEN
         GRANT SELECT, INSERT, UPDATE, DELETE ON onboarding_history, onboarding_state, onboarding_progress, entities, entity_relationships,
-            idempotency_keys, processed_messages, work, attempts, compensations, dead_letters, letter_groups, replays, replay_items, circuits,
-            circuit_reports, workers, entity_owners TO redrive_operator;
-        GRANT SELECT, INSERT ON operator_actions, operator_action_targets TO redrive_operator;
-        GRANT SELECT ON _sqlx_migrations TO redrive_operator;
+            idempotency_keys, processed_messages, redrive_work, redrive_attempts, redrive_compensations, redrive_dead_letters, redrive_letter_groups, redrive_replays, redrive_replay_items, redrive_circuits,
+            redrive_circuit_reports, redrive_workers, redrive_locks, redrive_entity_owners TO redrive_operator;
+        GRANT SELECT, INSERT ON redrive_operator_actions, redrive_operator_action_targets TO redrive_operator;
+        GRANT SELECT ON redrive_migrations TO redrive_operator;
     END IF;
 END $$;

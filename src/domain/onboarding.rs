@@ -147,7 +147,7 @@ impl Phase {
                 | Self::Stuck,
                 E::RollBackAsked,
             ) => Self::RollingBack,
-            // A roll-back keeps its phase through claims, waits and parking: `work.run_at` tells them apart.
+            // A roll-back keeps its phase through claims, waits and parking: `redrive_work.run_at` tells them apart.
             (
                 Self::RollingBack,
                 E::Claimed | E::Advanced | E::HandedBack | E::AttemptFailed | E::CircuitOpened,
@@ -170,7 +170,7 @@ impl Phase {
         }
     }
 
-    /// Whether a `work` row stands behind it, that is, whether a worker will do something about it.
+    /// Whether a `redrive_work` row stands behind it, that is, whether a worker will do something about it.
     pub const fn is_live(self) -> bool {
         matches!(self, Self::Queued | Self::Running | Self::Waiting | Self::Parked | Self::RollingBack)
     }

@@ -497,7 +497,7 @@ pub trait Store: KeyStore + LockStore {
     /// Force, pause: one row an operation; what was parked by it comes back at a pace once nothing holds it any more.
     /// Resume: history `in_progress`, phase `queued`, fresh attempts, open letters closed as `resumed`.
     /// Roll back: phase `rolling_back`, letters closed as `rolled_back`; leased work gets a wish instead.
-    /// Replay: a `replays` row with its items, letters `replaying`; [`Store::pace_replays`] resumes their onboardings.
+    /// Replay: a `redrive_replays` row with its items, letters `replaying`; [`Store::pace_replays`] resumes their onboardings.
     /// Stop: what was not begun is skipped, its letters are open again. Discard, restore: the letters' status.
     async fn act(&self, submission: &Submission) -> Result<Receipt, Refusal>;
 

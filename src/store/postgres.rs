@@ -12,7 +12,10 @@ use super::{
     error::{all_in_use, explain},
     schema::{self, Applied, Dialect},
 };
-use crate::engine::{Access, store::StoreError};
+use crate::{
+    clock,
+    engine::{Access, store::StoreError},
+};
 
 pub(super) type Db = sqlx::Postgres;
 pub(super) type Conn = PgConnection;
@@ -133,7 +136,7 @@ async fn none_came_free(pool: &Pool<Db>, label: &str) -> StoreError {
 
 /// The newest migration applied; `None` without the table.
 async fn version(connection: &mut PgConnection, label: &str) -> Result<Option<i64>, StoreError> {
-    let read = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
+    let read = sqlx::query_scalar("SELECT max(version) FROM redrive_migrations WHERE success");
     match read.fetch_one(connection).await.map_err(|e| explain(&e, "reading the schema version", label)) {
         Err(StoreError::NotMigrated { .. }) => Ok(None),
         other => other,
@@ -202,7 +205,7 @@ pub(super) async fn inspect(connect: PgConnectOptions, label: &str) -> Result<In
     let question = "SELECT current_setting('server_version'), \
         coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), pg_is_in_recovery(), current_user::text, \
         has_table_privilege('onboarding_history', 'SELECT'), \
-        has_table_privilege('operator_actions', 'INSERT') AND has_table_privilege('dead_letters', 'UPDATE')";
+        has_table_privilege('redrive_operator_actions', 'INSERT') AND has_table_privilege('redrive_dead_letters', 'UPDATE')";
     let (release, encrypted, replica, role, reads, writes): (String, bool, bool, String, bool, bool) =
         sqlx::query_as(question).fetch_one(&mut connection).await.map_err(asked)?;
     connection.close().await.map_err(asked)?;
@@ -217,9 +220,37 @@ pub(super) async fn inspect(connect: PgConnectOptions, label: &str) -> Result<In
     })
 }
 
+/// The advisory lock that migrations take turns by: the letters of `redrive`.
+const MIGRATING: i64 = 0x72_65_64_72_69_76_65;
+/// The longest to wait for another migration, and how often it is asked for.
+const TURN: Duration = Duration::from_secs(60);
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// Waits for its turn to migrate by asking again and again: a session that waits inside the database would hold up
+/// whoever builds an index there. Closing the connection ends the turn.
+async fn take_turn(connection: &mut PgConnection, label: &str) -> Result<(), StoreError> {
+    let asked = async {
+        loop {
+            let take = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(MIGRATING);
+            if take.fetch_one(&mut *connection).await? {
+                return Ok(());
+            }
+            clock::sleep(ASK_EVERY).await;
+        }
+    };
+    match tokio::time::timeout(TURN, asked).await {
+        Ok(taken) => taken.map_err(|error| explain(&error, "migrating", label)),
+        Err(_) => Err(StoreError::Busy {
+            doing: "migrating",
+            why: format!("another migration has been running for {} s", TURN.as_secs()),
+        }),
+    }
+}
+
 pub(super) async fn migrate(connect: PgConnectOptions, label: &str) -> Result<Vec<Applied>, StoreError> {
     let connect = connect.application_name("redrive migrate").disable_statement_logging();
     let mut connection = reach(&connect, OpenOptions::default().connect_timeout, label).await?;
+    take_turn(&mut connection, label).await?;
     let had = version(&mut connection, label).await?;
     if had.is_some_and(|had| had > schema::NEWEST) {
         schema::check(had, label)?;

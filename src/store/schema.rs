@@ -19,62 +19,12 @@ pub(super) struct Embedded {
 }
 
 /// All of them, oldest first.
-const ALL: [Embedded; 9] = [
-    Embedded {
-        version: 1,
-        name: "first",
-        sqlite: include_str!("../../migrations/sqlite/0001_first.sql"),
-        postgres: include_str!("../../migrations/postgres/0001_first.sql"),
-    },
-    Embedded {
-        version: 2,
-        name: "keys",
-        sqlite: include_str!("../../migrations/sqlite/0002_keys.sql"),
-        postgres: include_str!("../../migrations/postgres/0002_keys.sql"),
-    },
-    Embedded {
-        version: 3,
-        name: "steering",
-        sqlite: include_str!("../../migrations/sqlite/0003_steering.sql"),
-        postgres: include_str!("../../migrations/postgres/0003_steering.sql"),
-    },
-    Embedded {
-        version: 4,
-        name: "replays",
-        sqlite: include_str!("../../migrations/sqlite/0004_replays.sql"),
-        postgres: include_str!("../../migrations/postgres/0004_replays.sql"),
-    },
-    Embedded {
-        version: 5,
-        name: "clean_up",
-        sqlite: include_str!("../../migrations/sqlite/0005_clean_up.sql"),
-        postgres: include_str!("../../migrations/postgres/0005_clean_up.sql"),
-    },
-    Embedded {
-        version: 6,
-        name: "shared",
-        sqlite: include_str!("../../migrations/sqlite/0006_shared.sql"),
-        postgres: include_str!("../../migrations/postgres/0006_shared.sql"),
-    },
-    Embedded {
-        version: 7,
-        name: "runs",
-        sqlite: include_str!("../../migrations/sqlite/0007_runs.sql"),
-        postgres: include_str!("../../migrations/postgres/0007_runs.sql"),
-    },
-    Embedded {
-        version: 8,
-        name: "viewer",
-        sqlite: include_str!("../../migrations/sqlite/0008_viewer.sql"),
-        postgres: include_str!("../../migrations/postgres/0008_viewer.sql"),
-    },
-    Embedded {
-        version: 9,
-        name: "how",
-        sqlite: include_str!("../../migrations/sqlite/0009_how.sql"),
-        postgres: include_str!("../../migrations/postgres/0009_how.sql"),
-    },
-];
+const ALL: [Embedded; 1] = [Embedded {
+    version: 1,
+    name: "first",
+    sqlite: include_str!("../../migrations/sqlite/0001_first.sql"),
+    postgres: include_str!("../../migrations/postgres/0001_first.sql"),
+}];
 
 /// The newest version this program knows.
 pub(super) const NEWEST: i64 = ALL[ALL.len() - 1].version;
@@ -95,6 +45,7 @@ pub(super) enum Dialect {
     Postgres,
 }
 
+/// Takes no lock of its own: sqlx's would be held by the session and waited for without end.
 pub(super) fn migrator(dialect: Dialect) -> Migrator {
     let migrations = ALL.iter().map(|embedded| {
         let sql = match dialect {
@@ -109,7 +60,10 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             false,
         )
     });
-    Migrator::with_migrations(migrations.collect())
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    migrator.dangerous_set_table_name("redrive_migrations");
+    migrator.set_locking(false);
+    migrator
 }
 
 /// Those after `had`, which is what a migration that went through applied.

@@ -147,7 +147,7 @@ async fn none_came_free(_: &Pool<Db>, _: &str) -> StoreError {
 
 /// The newest migration applied; `None` without the table.
 async fn version(connection: &mut SqliteConnection, label: &str) -> Result<Option<i64>, StoreError> {
-    let read = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
+    let read = sqlx::query_scalar("SELECT max(version) FROM redrive_migrations WHERE success");
     match read.fetch_one(connection).await.map_err(|e| explain(&e, "reading the schema version", label)) {
         Err(StoreError::NotMigrated { .. }) => Ok(None),
         other => other,

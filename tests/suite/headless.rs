@@ -84,7 +84,7 @@ fn a_file_that_is_no_database_is_left_alone() {
 async fn a_newer_schema_is_refused_and_left_alone() {
     let (store, url) = fresh().await;
     store
-        .sql("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (999, 'later', true, x'00', 0)")
+        .sql("INSERT INTO redrive_migrations (version, description, success, checksum, execution_time) VALUES (999, 'later', true, x'00', 0)")
         .await;
     for command in [&["status"][..], &["migrate"], &["onboardings", "list"]] {
         let (code, _, err) = run(&[command, &["--database-url", &url]].concat());
@@ -364,9 +364,9 @@ async fn rows_that_hold_words_for_numbers_are_listed_all_the_same() {
             "INSERT INTO onboarding_history (id, tenant_id, repo_url, fingerprint, status, attempt, version, workflow_version) \
              VALUES ('odd', 'acme', 'https://github.com/acme/odd', 'f', 'failed', 'x', 'y', 'z'); \
              INSERT INTO idempotency_keys (key, request_hash, status, response_code) VALUES ('odd', 'h', 'COMPLETED', 'abc'); \
-             INSERT INTO replays (id, operator, action_id, created_at, per_second, total, succeeded, failed_again, skipped) \
+             INSERT INTO redrive_replays (id, operator, action_id, created_at, per_second, total, succeeded, failed_again, skipped) \
              VALUES ('odd', 'ana', 'a', '2026-03-01 12:00:00+00', 'banana', 1, -9223372036854775808, 7, 9223372036854775807); \
-             INSERT INTO attempts (onboarding_id, seq, state, attempt, worker, lease_id, started_at, delay_seconds) \
+             INSERT INTO redrive_attempts (onboarding_id, seq, state, attempt, worker, lease_id, started_at, delay_seconds) \
              VALUES ('odd', 1, 'VALIDATING', 1, 'w', 'l', '2026-03-01 12:00:00+00', 'soon')",
         )
         .await;

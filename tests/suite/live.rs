@@ -115,9 +115,10 @@ async fn the_same_letter_is_replayed_once(
     // The sentence may be wrapped.
     let words: String = lost.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
     assert!(words.contains("letter already") && words.contains(who), "{lost}");
-    let items = store.cell(&format!("SELECT count(*) FROM replay_items WHERE letter_id = '{letter}'")).await;
+    let items =
+        store.cell(&format!("SELECT count(*) FROM redrive_replay_items WHERE letter_id = '{letter}'")).await;
     assert_eq!(items, "1");
-    let applied = "SELECT operator FROM operator_actions WHERE kind = 'replay' AND applied > 0";
+    let applied = "SELECT operator FROM redrive_operator_actions WHERE kind = 'replay' AND applied > 0";
     assert_eq!(store.column(applied).await, [["ana", "ben"][winner]]);
     for operator in [ana, ben] {
         operator.press("Esc");

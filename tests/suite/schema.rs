@@ -1,7 +1,7 @@
 //! The tables: the same on both dialects, whole for services that know only the listed columns, and checked when a
 //! database is opened.
 
-use std::{borrow::Cow, collections::BTreeMap, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
 use redrive::{
     engine::{
@@ -70,11 +70,11 @@ async fn columns(store: &TestStore) -> BTreeMap<String, String> {
         true => {
             "SELECT m.name || '.' || c.name || '=' || c.type || CASE WHEN c.\"notnull\" = 1 THEN '' ELSE '?' END \
              FROM sqlite_master m JOIN pragma_table_info(m.name) c \
-             WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE '_sqlx%'"
+             WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name <> 'redrive_migrations'"
         }
         false => {
             "SELECT table_name || '.' || column_name || '=' || data_type || CASE WHEN is_nullable = 'NO' THEN '' ELSE '?' END \
-             FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\\_sqlx%'"
+             FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'redrive_migrations'"
         }
     };
     let alike = [
@@ -274,93 +274,94 @@ async fn migrating_says_what_it_did_and_does_it_once() {
     }
 }
 
-/// The first version's migration alone.
-fn first_version(sql: &'static str) -> Migrator {
-    let (name, kind) = (Cow::Borrowed("first"), MigrationType::Simple);
-    let first = Migration::new(1, name, kind, sqlx::AssertSqlSafe(sql).into_sql_str(), false);
-    Migrator::with_migrations(vec![first])
+/// An app with migrations of sqlx's own and tables called as ours might have been.
+const AN_APP: [&str; 4] = [
+    "CREATE TABLE work (id bigint PRIMARY KEY, title text)",
+    "CREATE TABLE dead_letters (id bigint PRIMARY KEY, body text)",
+    "CREATE TABLE locks (name text PRIMARY KEY)",
+    "CREATE INDEX work_due ON work (title)",
+];
+
+fn app_migrations() -> Migrator {
+    let migrations = AN_APP.iter().enumerate().map(|(n, sql)| {
+        let version = i64::try_from(n).expect("few migrations") + 1;
+        Migration::new(
+            version,
+            "app".into(),
+            MigrationType::Simple,
+            sqlx::AssertSqlSafe(*sql).into_sql_str(),
+            false,
+        )
+    });
+    Migrator::with_migrations(migrations.collect())
 }
 
-/// Rows of every table that later versions change, as text.
-async fn rows_of_the_first_version(url: &str) -> Vec<String> {
-    let mut rows = Vec::new();
-    for query in [
-        "SELECT id || ' ' || CAST(at AS text) || operator || kind || coalesce(reason, '-') || CAST(command AS text) \
-         || CAST(receipt AS text) || applied || left_out FROM operator_actions ORDER BY id",
-        "SELECT action_id || target_kind || target_id || coalesce(onboarding_id, '-') || CAST(at AS text) \
-         || coalesce(left_out, '-') FROM operator_action_targets ORDER BY action_id, target_id",
-        "SELECT key || request_hash || status || coalesce(phase, '-') || coalesce(response_code, 0) \
-         || coalesce(response_body, '-') || CAST(created_at AS text) || coalesce(CAST(lease_until AS text), '-') \
-         || coalesce(locked_by, '-') || revision || ' ' || version FROM idempotency_keys ORDER BY key",
-        "SELECT message_id || CAST(processed_at AS text) FROM processed_messages ORDER BY message_id",
-        "SELECT onboarding_id || seq || state || attempt || worker || lease_id || CAST(started_at AS text) || outcome || operation \
-         || class || http_status || error || reason || delay_seconds FROM attempts ORDER BY seq",
-        "SELECT id || onboarding_id || tenant_id || repo_url || state || operation || error || error_class || error_fingerprint \
-         || reason || status || CAST(request AS text) || CAST(history AS text) || replays || CAST(created_at AS text) || version \
-         FROM dead_letters ORDER BY id",
-        "SELECT operation || forced || CAST(forced_until AS text) || version FROM circuits ORDER BY operation",
-    ] {
-        rows.extend(column(url, query).await);
+/// Both orders: the app first, then redrive; and the app again, which finds its own migrations applied.
+#[tokio::test]
+async fn an_app_with_migrations_and_a_table_called_work_lives_in_the_same_schema() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sqlite = format!("sqlite:{}", folder.path().join("app.db").display());
+    let database = postgres::empty_database().await;
+    let app = app_migrations();
+    for url in [&sqlite, &database.url] {
+        let apply = async || match url.starts_with("sqlite") {
+            true => {
+                let options = SqliteConnectOptions::from_str(url).expect("a URL").create_if_missing(true);
+                app.run(&mut options.connect().await.expect("it connects")).await
+            }
+            false => app.run(&mut PgConnection::connect(url).await.expect("it connects")).await,
+        };
+        apply().await.expect("the app migrates first");
+        try_sql(url, "INSERT INTO work VALUES (1, 'theirs')").await.expect("the app writes");
+        migrate(url).await.expect("redrive migrates beside it");
+        let opened = open(url, OpenOptions::default()).await.expect("it opens");
+        opened
+            .store
+            .act(&submission(Command::Trigger { request: request("ledger") }))
+            .await
+            .expect("it acts");
+        apply().await.expect("the app finds its own migrations");
+        assert_eq!(column(url, "SELECT count(*) FROM _sqlx_migrations").await, ["4"]);
+        assert_eq!(column(url, "SELECT title FROM work").await, ["theirs"]);
+        assert_eq!(column(url, "SELECT subject_id FROM redrive_work").await.len(), 1);
     }
-    rows
 }
 
 #[tokio::test]
-async fn a_database_of_the_first_version_keeps_every_row() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let sqlite = format!("sqlite:{}", folder.path().join("first.db").display());
-    let database = postgres::empty_database().await;
-    let options = SqliteConnectOptions::from_str(&sqlite).expect("a URL").create_if_missing(true);
-    let mut connection = options.connect().await.expect("it connects");
-    let first = first_version(include_str!("../../migrations/sqlite/0001_first.sql"));
-    first.run(&mut connection).await.expect("it migrates");
-    let mut connection = PgConnection::connect(&database.url).await.expect("it connects");
-    let first = first_version(include_str!("../../migrations/postgres/0001_first.sql"));
-    first.run(&mut connection).await.expect("it migrates");
-    let action = |id: &str, kind: &str| {
-        format!(
-            "INSERT INTO operator_actions (id, at, operator, kind, reason, command, receipt, applied, left_out) \
-             VALUES ('{id}', '2026-03-01T10:00:00.000000+00:00', 'ana', '{kind}', NULL, '{{\"a\": 1}}', '{{}}', 3, 1);\
-             INSERT INTO operator_action_targets VALUES ('{id}', 'onboarding', 'o1', 'o1', '2026-03-01T10:00:00.000000+00:00', NULL), \
-             ('{id}', 'letter', 'l1', NULL, '2026-03-01T10:00:00.000000+00:00', 'superseded');"
-        )
-    };
-    for url in [&sqlite, &database.url] {
-        let error = open(url, OpenOptions::default()).await.expect_err("it is older");
-        assert_eq!(error, StoreError::OlderSchema { found: 1, needed: 9 });
-        for (id, kind) in [("a1", "trigger"), ("a2", "resume"), ("a3", "roll_back"), ("a4", "replay")] {
-            try_sql(url, &action(id, kind)).await.expect("the first version takes it");
-        }
-        assert!(try_sql(url, &action("a5", "release")).await.is_err(), "a verb of the second version");
-        let rest = "INSERT INTO idempotency_keys (key, request_hash, status, created_at, locked_at, locked_by) VALUES \
-            ('theirs', 'h', 'STARTED', '2026-03-01T10:00:00.000000+00:00', '2026-03-01T10:00:00.000000+00:00', 'python-1'); \
-            INSERT INTO idempotency_keys (key, request_hash, status, phase, response_code, response_body, created_at, revision, version) \
-            VALUES ('ours', 'h', 'COMPLETED', 'completed', 201, 'made', '2026-03-01T10:00:00.000000+00:00', 2, 2); \
-            INSERT INTO processed_messages VALUES ('m1', '2026-03-01T10:00:00.000000+00:00'); \
-            INSERT INTO attempts VALUES ('o1', 1, 'DISCOVERING', 1, 'w', 'l', '2026-03-01T10:00:00.000000+00:00', NULL, 'failed', \
-            'github.tree', 'circuit_open', 503, 'open', 'why', 1.5); \
-            INSERT INTO dead_letters (id, onboarding_id, tenant_id, repo_url, state, operation, error, error_class, error_fingerprint, \
-            reason, status, request, history, created_at, version) VALUES ('l1', 'o1', 'acme', 'r', 'DISCOVERING', 'github.tree', '503', \
-            'transient', 'f', 'exhausted', 'open', '{}', '[]', '2026-03-01T10:00:00.000000+00:00', 4); \
-            INSERT INTO circuits VALUES ('github.tree', 'forced_open', '2026-03-01T10:00:00.000000+00:00', NULL, 2)";
-        try_sql(url, rest).await.expect("the first version takes it");
-        let before = rows_of_the_first_version(url).await;
-        assert_eq!(before.len(), 4 + 8 + 2 + 1 + 1 + 1 + 1);
-
-        let applied = migrate(url).await.expect("it migrates");
-        assert_eq!(
-            applied.iter().map(|applied| applied.version).collect::<Vec<_>>(),
-            [2, 3, 4, 5, 6, 7, 8, 9]
-        );
-        assert_eq!(rows_of_the_first_version(url).await, before);
-        let kept = "SELECT count(*) FROM processed_messages WHERE expires_at IS NULL";
-        assert_eq!(column(url, kept).await, ["1"], "nobody said how long it is to be remembered");
-        try_sql(url, &action("a5", "release")).await.expect("the second version knows the verb");
-        assert!(try_sql(url, &action("a6", "forget")).await.is_err(), "and no other");
-        let opened = open(url, OpenOptions::default()).await.expect("it opens");
-        opened.store.sweep(100).await.expect("it sweeps");
-        assert_eq!(rows_of_the_first_version(url).await.len(), before.len() + 3, "and forgets none of it");
+async fn every_name_but_the_shared_tables_is_redrives_own() {
+    let shared: Vec<&str> = SHARED.iter().map(|(table, _)| *table).collect();
+    for store in [TestStore::sqlite().await, TestStore::postgres().await] {
+        let names = match store.is_sqlite() {
+            true => {
+                "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_autoindex_%' AND name <> 'sqlite_sequence'"
+            }
+            false => {
+                "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+                 UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace \
+                 UNION ALL SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal \
+                 UNION ALL SELECT typname::text FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typname NOT LIKE '\\_%'"
+            }
+        };
+        let names = store.column(names).await;
+        assert!(names.len() > 60, "they were found: {}", names.len());
+        let strangers: Vec<_> = names
+            .iter()
+            .filter(|name| !name.starts_with("redrive_"))
+            .filter(|name| !shared.contains(&name.trim_end_matches("_pkey")))
+            .collect();
+        assert!(strangers.is_empty(), "{strangers:?}");
     }
+}
+
+#[tokio::test]
+async fn two_that_migrate_at_once_take_turns() {
+    let database = postgres::empty_database().await;
+    let both = tokio::join!(migrate(&database.url), migrate(&database.url));
+    let mut applied = [both.0.expect("it migrates").len(), both.1.expect("it waits its turn").len()];
+    applied.sort_unstable();
+    assert_eq!(applied, [0, 1]);
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    assert_eq!(column(&database.url, held).await, ["0"], "the turn ends with the connection");
 }
 
 #[tokio::test]
@@ -376,16 +377,16 @@ async fn an_empty_file_and_a_newer_schema_are_told_apart() {
     let error = open(&url, OpenOptions::default()).await.expect_err("it is no database");
     assert!(error.to_string().contains("not a SQLite database"), "{error}");
     for store in [TestStore::sqlite().await, TestStore::postgres().await] {
-        store.sql("UPDATE _sqlx_migrations SET version = 10 WHERE version = 9").await;
+        store.sql("UPDATE redrive_migrations SET version = 2").await;
         let error = open(&store.url, OpenOptions::default()).await.expect_err("it is newer");
-        assert!(matches!(error, StoreError::NewerSchema { found: 10, .. }), "{error}");
-        let words = "the database's schema is version 10, newer than 9, the newest this redrive knows: use the newer redrive";
+        assert!(matches!(error, StoreError::NewerSchema { found: 2, .. }), "{error}");
+        let words = "the database's schema is version 2, newer than 1, the newest this redrive knows: use the newer redrive";
         assert_eq!(error.to_string(), words);
         let error = migrate(&store.url).await.expect_err("it is newer");
-        assert!(matches!(error, StoreError::NewerSchema { found: 10, .. }), "{error}");
-        store.sql("DELETE FROM _sqlx_migrations WHERE version = 10").await;
+        assert!(matches!(error, StoreError::NewerSchema { found: 2, .. }), "{error}");
+        store.sql("UPDATE redrive_migrations SET version = 0").await;
         let error = open(&store.url, OpenOptions::default()).await.expect_err("it is older");
-        assert!(matches!(error, StoreError::OlderSchema { found: 8, .. }), "{error}");
+        assert!(matches!(error, StoreError::OlderSchema { found: 0, .. }), "{error}");
     }
 }
 

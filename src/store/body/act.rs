@@ -166,7 +166,7 @@ async fn roll_back(
 }
 
 async fn wish(tx: &mut Tx, id: &str, action: &str) -> Result<(), sqlx::Error> {
-    let wish = "UPDATE work SET wish = 'roll_back' WHERE kind = 'onboarding' AND subject_id = $1";
+    let wish = "UPDATE redrive_work SET wish = 'roll_back' WHERE kind = 'onboarding' AND subject_id = $1";
     query(wish).bind(id).execute(tx.conn()).await?;
     let decide = "UPDATE onboarding_history SET action_id = $2, revision = revision + 1, version = version + 1 WHERE id = $1";
     query(decide).bind(id).bind(action).execute(tx.conn()).await?;

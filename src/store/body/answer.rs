@@ -184,7 +184,7 @@ async fn said(
     message: String,
 ) -> Result<TriggerAnswer, sqlx::Error> {
     let mut entities: BTreeSet<String> = onboarding.entities_created.iter().cloned().collect();
-    let owned = "SELECT entity_id FROM entity_owners WHERE onboarding_id = $1 ORDER BY entity_id";
+    let owned = "SELECT entity_id FROM redrive_entity_owners WHERE onboarding_id = $1 ORDER BY entity_id";
     for row in query(owned).bind(onboarding.id.as_str()).fetch_all(tx.conn()).await? {
         entities.insert(row.text("entity_id")?);
     }

@@ -46,7 +46,7 @@ pub(super) async fn put(
     why: &str,
     told: Told,
 ) -> Result<(), sqlx::Error> {
-    let later = "UPDATE work SET run_at = $2, owner = NULL, lease_id = NULL, lease_until = NULL \
+    let later = "UPDATE redrive_work SET run_at = $2, owner = NULL, lease_id = NULL, lease_until = NULL \
         WHERE kind = 'onboarding' AND subject_id = $1 AND (lease_until IS NULL OR lease_until <= $3)";
     let later = query(later).bind(id.as_str()).bind(tx.now.plus(SLOWLY)).bind(tx.now);
     // Somebody else could take it meanwhile.
@@ -70,7 +70,7 @@ async fn fail(tx: &mut Tx, id: &OnboardingId, worker: &WorkerId, error: String) 
     let going_back = found.phase == Some(Phase::RollingBack);
     let state = if going_back { State::RollingBack.name() } else { found.next_state(false) };
     let (lease, attempt) = (LeaseId(clock::new_id()), work.attempt + 1);
-    let take = "UPDATE work SET lease_id = $2, attempt = $3, lost = $4, elsewhere = $5 \
+    let take = "UPDATE redrive_work SET lease_id = $2, attempt = $3, lost = $4, elsewhere = $5 \
         WHERE kind = 'onboarding' AND subject_id = $1";
     let take = query(take).bind(id.as_str()).bind(lease.as_str()).bind(attempt).bind(work.lost);
     take.bind(found.elsewhere).execute(tx.conn()).await?;
@@ -99,9 +99,9 @@ async fn fail(tx: &mut Tx, id: &OnboardingId, worker: &WorkerId, error: String) 
 }
 
 async fn note(tx: &mut Tx, id: &OnboardingId, worker: &WorkerId, error: &str) -> Result<(), sqlx::Error> {
-    let insert = "INSERT INTO attempts (onboarding_id, seq, state, attempt, worker, lease_id, started_at, ended_at, outcome, \
+    let insert = "INSERT INTO redrive_attempts (onboarding_id, seq, state, attempt, worker, lease_id, started_at, ended_at, outcome, \
         class, error, delay_seconds) SELECT $1, coalesce(max(seq), 0) + 1, coalesce(max(state), ''), 0, $2, '', $3, $3, $4, $5, $6, $7 \
-        FROM attempts WHERE onboarding_id = $1";
+        FROM redrive_attempts WHERE onboarding_id = $1";
     query(insert)
         .bind(id.as_str())
         .bind(worker.as_str())

@@ -25,15 +25,15 @@ pub(super) async fn open_attempt(
     state: &str,
     attempt: i64,
 ) -> Result<(), sqlx::Error> {
-    let insert = "INSERT INTO attempts (onboarding_id, seq, state, attempt, worker, lease_id, started_at) \
-        SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, $6 FROM attempts WHERE onboarding_id = $1";
+    let insert = "INSERT INTO redrive_attempts (onboarding_id, seq, state, attempt, worker, lease_id, started_at) \
+        SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, $6 FROM redrive_attempts WHERE onboarding_id = $1";
     let insert = query(insert).bind(held.id).bind(state).bind(attempt).bind(held.worker);
     insert.bind(held.lease.as_str()).bind(tx.now).execute(tx.conn()).await.map(|_| ())
 }
 
 /// Closes what a vanished worker left open.
 pub(super) async fn close_lost(tx: &mut Tx, id: &str) -> Result<u64, sqlx::Error> {
-    let update = "UPDATE attempts SET ended_at = $2, outcome = 'lost', reason = 'its worker vanished and the lease ran out' \
+    let update = "UPDATE redrive_attempts SET ended_at = $2, outcome = 'lost', reason = 'its worker vanished and the lease ran out' \
         WHERE onboarding_id = $1 AND ended_at IS NULL";
     let update = query(update).bind(id).bind(tx.now).execute(tx.conn()).await?;
     Ok(update.rows_affected())
@@ -55,7 +55,7 @@ pub(super) async fn close_attempt(
 ) -> Result<bool, sqlx::Error> {
     // Going back, one attempt spans many compensations and is counted by the claim alone.
     let going_back = step.onboarding.phase == Some(Phase::RollingBack);
-    let update = "UPDATE attempts SET ended_at = $3, outcome = $4, operation = $5, class = $6, http_status = $7, error = $8, \
+    let update = "UPDATE redrive_attempts SET ended_at = $3, outcome = $4, operation = $5, class = $6, http_status = $7, error = $8, \
         reason = $9, delay_seconds = $10 WHERE onboarding_id = $1 AND lease_id = $2 AND ended_at IS NULL \
         AND ($11 OR (state = $12 AND attempt = $13))";
     let fault = closing.fault;

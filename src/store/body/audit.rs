@@ -23,7 +23,7 @@ pub(super) struct Touched {
 
 /// The receipt of an earlier submission of the same action.
 pub(super) async fn earlier(conn: &mut Conn, action: &ActionId) -> Result<Option<Receipt>, Fail> {
-    let select = "SELECT CAST(receipt AS text) AS receipt FROM operator_actions WHERE id = $1";
+    let select = "SELECT CAST(receipt AS text) AS receipt FROM redrive_operator_actions WHERE id = $1";
     let Some(row) = query(select).bind(clean(action.as_str())).fetch_optional(conn).await? else {
         return Ok(None);
     };
@@ -43,7 +43,7 @@ pub(super) async fn write(
     };
     let applied = i64::try_from(receipt.applied()).unwrap_or(i64::MAX);
     let all = i64::try_from(receipt.outcomes.len()).unwrap_or(i64::MAX);
-    let insert = "INSERT INTO operator_actions (id, at, operator, kind, how, reason, command, receipt, applied, left_out) \
+    let insert = "INSERT INTO redrive_operator_actions (id, at, operator, kind, how, reason, command, receipt, applied, left_out) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let action = clean(submission.action.as_str());
     query(insert)
@@ -61,7 +61,7 @@ pub(super) async fn write(
         .await?;
     for target in targets {
         // A target named twice is one row: the first judgement is the one that was acted on.
-        let insert = "INSERT INTO operator_action_targets (action_id, target_kind, target_id, onboarding_id, at, left_out) \
+        let insert = "INSERT INTO redrive_operator_action_targets (action_id, target_kind, target_id, onboarding_id, at, left_out) \
             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
         query(insert)
             .bind(&action)

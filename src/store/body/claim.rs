@@ -33,7 +33,7 @@ use crate::{
 fn unless_paused(sql: &mut QueryBuilder<Db>, now: Time) {
     sql.push(
         " AND (wish IS NOT NULL OR NOT EXISTS (SELECT 1 FROM onboarding_history h \
-         JOIN circuits c ON c.operation = coalesce(h.workflow, 'onboarding') WHERE h.id = work.subject_id \
+         JOIN redrive_circuits c ON c.operation = coalesce(h.workflow, 'onboarding') WHERE h.id = redrive_work.subject_id \
          AND coalesce(h.phase, '') <> 'rolling_back' AND c.paused_at IS NOT NULL \
          AND (c.paused_until IS NULL OR c.paused_until > ",
     );
@@ -44,7 +44,7 @@ fn unless_paused(sql: &mut QueryBuilder<Db>, now: Time) {
 /// be dismissed.
 fn unless_beyond(sql: &mut QueryBuilder<Db>, runs: &Runs) {
     sql.push(
-        " AND NOT EXISTS (SELECT 1 FROM onboarding_history r WHERE r.id = work.subject_id AND r.phase IS NOT NULL",
+        " AND NOT EXISTS (SELECT 1 FROM onboarding_history r WHERE r.id = redrive_work.subject_id AND r.phase IS NOT NULL",
     );
     for (workflow, newest) in runs.newest() {
         sql.push(" AND NOT (coalesce(r.workflow, '").push(WORKFLOW).push("') = ").push_bind(workflow);
@@ -69,8 +69,9 @@ pub(super) async fn claim(
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     *taking = None;
     // While a row is leased its run_at is the lease's end, so what is due is one range of the index.
-    let mut due =
-        QueryBuilder::<Db>::new("SELECT subject_id FROM work WHERE kind = 'onboarding' AND run_at <= ");
+    let mut due = QueryBuilder::<Db>::new(
+        "SELECT subject_id FROM redrive_work WHERE kind = 'onboarding' AND run_at <= ",
+    );
     due.push_bind(tx.now).push(" AND (lease_until IS NULL OR lease_until <= ").push_bind(tx.now).push(")");
     unless_beyond(&mut due, runs);
     let now = tx.now;
@@ -128,7 +129,7 @@ async fn take(
     let version = i32::try_from(found.workflow_version).unwrap_or(i32::MAX);
     let version = runs.version_for(&found.workflow, version, direction, &state).unwrap_or(version);
     let (lease_id, until, attempt) = (LeaseId(clock::new_id()), tx.now.plus(lease), work.attempt + 1);
-    let update = "UPDATE work SET owner = $2, lease_id = $3, epoch = epoch + 1, lease_until = $4, run_at = $4, parked_by = NULL, \
+    let update = "UPDATE redrive_work SET owner = $2, lease_id = $3, epoch = epoch + 1, lease_until = $4, run_at = $4, parked_by = NULL, \
         attempt = $5, lost = $6, elsewhere = $7, wish = NULL WHERE kind = 'onboarding' AND subject_id = $1";
     query(update)
         .bind(id)
@@ -178,7 +179,7 @@ async fn take(
 
 /// Somebody else is writing to it: it is due again in a moment.
 async fn look_again(tx: &mut Tx, id: &str) -> Result<Option<Claimed>, sqlx::Error> {
-    let later = "UPDATE work SET run_at = $2 WHERE kind = 'onboarding' AND subject_id = $1";
+    let later = "UPDATE redrive_work SET run_at = $2 WHERE kind = 'onboarding' AND subject_id = $1";
     query(later).bind(id).bind(tx.now.plus(A_MOMENT)).execute(tx.conn()).await?;
     Ok(None)
 }
@@ -187,7 +188,7 @@ async fn look_again(tx: &mut Tx, id: &str) -> Result<Option<Claimed>, sqlx::Erro
 async fn dismiss(tx: &mut Tx, id: &str) -> Result<Option<Claimed>, sqlx::Error> {
     close_lost(tx, id).await?;
     step_key::free_started(tx, id, None).await?;
-    query("DELETE FROM work WHERE kind = 'onboarding' AND subject_id = $1")
+    query("DELETE FROM redrive_work WHERE kind = 'onboarding' AND subject_id = $1")
         .bind(id)
         .execute(tx.conn())
         .await?;
@@ -195,7 +196,7 @@ async fn dismiss(tx: &mut Tx, id: &str) -> Result<Option<Claimed>, sqlx::Error> 
 }
 
 async fn failed_at(conn: &mut Conn, id: &str, state: &str) -> Result<Option<FailedAt>, sqlx::Error> {
-    let select = "SELECT operation, class FROM attempts WHERE onboarding_id = $1 AND state = $2 AND outcome = 'failed' \
+    let select = "SELECT operation, class FROM redrive_attempts WHERE onboarding_id = $1 AND state = $2 AND outcome = 'failed' \
         ORDER BY seq DESC LIMIT 1";
     let row = query(select).bind(id).bind(state).fetch_optional(conn).await?;
     let Some(row) = row else { return Ok(None) };
@@ -213,7 +214,7 @@ async fn compensations(conn: &mut Conn, id: &str) -> Result<Vec<Compensation>, s
     let select = concat!(
         "SELECT c.seq, c.state, c.operation, c.name, CAST(c.args AS text) AS args, c.status, c.attempts, c.error, ",
         relied_on_by!(),
-        " FROM compensations c WHERE c.onboarding_id = $1 ORDER BY c.seq"
+        " FROM redrive_compensations c WHERE c.onboarding_id = $1 ORDER BY c.seq"
     );
     let compensation = |row: &Row| {
         let (args, unreadable) = row.json_or_why("args")?;
@@ -239,7 +240,7 @@ pub(super) async fn next_due(
     now: Time,
     runs: &Runs,
 ) -> Result<Option<TimeDelta>, sqlx::Error> {
-    let mut due = QueryBuilder::<Db>::new("SELECT run_at AS due FROM work WHERE TRUE");
+    let mut due = QueryBuilder::<Db>::new("SELECT run_at AS due FROM redrive_work WHERE TRUE");
     unless_beyond(&mut due, runs);
     if steering::anything_paused(conn, now).await? {
         unless_paused(&mut due, now);
@@ -256,7 +257,7 @@ pub(super) async fn renew(tx: &mut Tx, leases: &[Lease], lease: Duration) -> Res
     let mut lost = Vec::new();
     for lease in sorted {
         // A write by others fences the holder; here it learns of it before its next record.
-        let renew = "UPDATE work SET lease_until = $3, run_at = $3 WHERE kind = 'onboarding' AND subject_id = $1 \
+        let renew = "UPDATE redrive_work SET lease_until = $3, run_at = $3 WHERE kind = 'onboarding' AND subject_id = $1 \
             AND lease_id = $2 AND elsewhere = (SELECT h.elsewhere + coalesce(s.elsewhere, 0) \
             FROM onboarding_history h LEFT JOIN onboarding_state s ON s.onboarding_id = h.id WHERE h.id = $1)";
         let renew = query(renew).bind(lease.onboarding.as_str()).bind(lease.id.as_str()).bind(until);

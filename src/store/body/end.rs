@@ -95,7 +95,7 @@ pub(super) async fn compensated(
     writes: &[Write],
 ) -> Kept<Recorded> {
     let id = step.id();
-    let update = "UPDATE compensations SET status = $3, attempts = attempts + 1, error = $4, ended_at = $5 \
+    let update = "UPDATE redrive_compensations SET status = $3, attempts = attempts + 1, error = $4, ended_at = $5 \
         WHERE onboarding_id = $1 AND seq = $2";
     query(update)
         .bind(id)
@@ -109,7 +109,7 @@ pub(super) async fn compensated(
         return Ok(Err(conflict));
     }
     // Workers that vanished did so over this one: the next begins anew.
-    let keep = "UPDATE work SET lease_until = $2, run_at = $2, lost = 0 WHERE kind = 'onboarding' AND subject_id = $1";
+    let keep = "UPDATE redrive_work SET lease_until = $2, run_at = $2, lost = 0 WHERE kind = 'onboarding' AND subject_id = $1";
     query(keep).bind(id).bind(step.until).execute(tx.conn()).await?;
     Ok(Ok(Recorded::GoOn))
 }
@@ -117,9 +117,9 @@ pub(super) async fn compensated(
 /// One compensation is left to another onboarding, which undoes it from now on. Should that one be undone at this very
 /// moment, the thing stays: better than taking it away from somebody who works with it.
 pub(super) async fn left(tx: &mut Tx, step: &Step<'_>, seq: i32, to: &OnboardingId) -> Kept<Recorded> {
-    let inherit = "UPDATE compensations SET status = 'recorded', ended_at = NULL WHERE onboarding_id = $3 \
+    let inherit = "UPDATE redrive_compensations SET status = 'recorded', ended_at = NULL WHERE onboarding_id = $3 \
         AND status = 'nothing_to_undo' AND (operation, resource) IN \
-        (SELECT operation, resource FROM compensations WHERE onboarding_id = $1 AND seq = $2)";
+        (SELECT operation, resource FROM redrive_compensations WHERE onboarding_id = $1 AND seq = $2)";
     let inherit = query(inherit).bind(step.id()).bind(i64::from(seq)).bind(to.as_str());
     inherit.execute(tx.conn()).await?;
     let fault = Fault::permanent(format!("kept: onboarding {to} relies on it"));
@@ -134,8 +134,7 @@ pub(super) async fn tried_to_undo(
     seq: i32,
     fault: &Fault,
 ) -> Result<(), sqlx::Error> {
-    let update =
-        "UPDATE compensations SET attempts = attempts + 1, error = $3 WHERE onboarding_id = $1 AND seq = $2";
+    let update = "UPDATE redrive_compensations SET attempts = attempts + 1, error = $3 WHERE onboarding_id = $1 AND seq = $2";
     let update = query(update).bind(step.id()).bind(i64::from(seq)).bind(clean(&fault.message));
     update.execute(tx.conn()).await?;
     note_error(tx, step.id(), &fault.message).await

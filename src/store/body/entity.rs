@@ -131,11 +131,12 @@ async fn upsert(
 async fn own(tx: &mut Tx, onboarding: &Onboarding, id: &str, was_there: bool) -> Result<(), sqlx::Error> {
     // What this onboarding noted as its own before it was ours is its own still.
     if was_there && !onboarding.entities_created.iter().any(|noted| noted == id) {
-        let keep = "INSERT INTO entity_owners (entity_id, onboarding_id) SELECT $1, $2 \
-            WHERE NOT EXISTS (SELECT 1 FROM entity_owners WHERE entity_id = $1) ON CONFLICT DO NOTHING";
+        let keep = "INSERT INTO redrive_entity_owners (entity_id, onboarding_id) SELECT $1, $2 \
+            WHERE NOT EXISTS (SELECT 1 FROM redrive_entity_owners WHERE entity_id = $1) ON CONFLICT DO NOTHING";
         query(keep).bind(id).bind(ELSEWHERE).execute(tx.conn()).await?;
     }
-    let own = "INSERT INTO entity_owners (entity_id, onboarding_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    let own =
+        "INSERT INTO redrive_entity_owners (entity_id, onboarding_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     query(own).bind(id).bind(onboarding.id.as_str()).execute(tx.conn()).await.map(|_| ())
 }
 
@@ -160,7 +161,7 @@ async fn note(tx: &mut Tx, onboarding: &str) -> Result<(), sqlx::Error> {
 }
 
 async fn owned(tx: &mut Tx, onboarding: &str) -> Result<Vec<String>, sqlx::Error> {
-    let select = "SELECT entity_id FROM entity_owners WHERE onboarding_id = $1 ORDER BY entity_id";
+    let select = "SELECT entity_id FROM redrive_entity_owners WHERE onboarding_id = $1 ORDER BY entity_id";
     let rows = query(select).bind(onboarding).fetch_all(tx.conn()).await?;
     rows.iter().map(|row| row.text("entity_id")).collect()
 }
@@ -173,13 +174,13 @@ async fn unregister(tx: &mut Tx, onboarding: &Onboarding) -> Result<(), sqlx::Er
         candidates = onboarding.entities_created.iter().map(|id| clean(id)).collect();
         candidates.sort();
     }
-    query("DELETE FROM entity_owners WHERE onboarding_id = $1").bind(id).execute(tx.conn()).await?;
+    query("DELETE FROM redrive_entity_owners WHERE onboarding_id = $1").bind(id).execute(tx.conn()).await?;
     for entity in candidates {
         // Whoever registers it right now is waited for here, or the delete would not see its ownership.
         let lock = concat!("SELECT id FROM entities WHERE id = $1", for_update!());
         query(lock).bind(&entity).fetch_optional(tx.conn()).await?;
         let delete = "DELETE FROM entities WHERE id = $1 AND tenant_id = $2 \
-            AND NOT EXISTS (SELECT 1 FROM entity_owners WHERE entity_id = $1)";
+            AND NOT EXISTS (SELECT 1 FROM redrive_entity_owners WHERE entity_id = $1)";
         let delete = query(delete).bind(&entity).bind(&onboarding.request.tenant_id);
         if delete.execute(tx.conn()).await?.rows_affected() == 1 {
             let loose = "DELETE FROM entity_relationships WHERE source_id = $1 OR target_id = $1";

@@ -32,7 +32,7 @@ pub(super) async fn write(tx: &mut Tx, letter: NewLetter<'_>) -> Result<(), sqlx
     let fingerprint = fault.fingerprint();
     let error = clean(&fault.message);
     let operation = fault.operation.as_deref().map(clean);
-    let insert = "INSERT INTO dead_letters (id, onboarding_id, tenant_id, repo_url, state, operation, error, error_class, \
+    let insert = "INSERT INTO redrive_dead_letters (id, onboarding_id, tenant_id, repo_url, state, operation, error, error_class, \
         error_fingerprint, reason, status, request, idempotency_key, history, replays, created_at, revision, version) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $16, $11, $12, $13, $14, $15, 1, 1)";
     // Replayed so often in vain, it is left alone until somebody looks at it.
@@ -80,7 +80,7 @@ pub(super) async fn close(
     action: Option<&str>,
 ) -> Result<i64, sqlx::Error> {
     let select = concat!(
-        "SELECT id, status, error_fingerprint, replays FROM dead_letters WHERE onboarding_id = $1 \
+        "SELECT id, status, error_fingerprint, replays FROM redrive_dead_letters WHERE onboarding_id = $1 \
          AND status <> 'closed' ORDER BY id",
         for_update!()
     );
@@ -95,7 +95,7 @@ pub(super) async fn close(
             LetterOutcome::Succeeded if !was_replaying => LetterOutcome::Resumed,
             outcome => outcome,
         };
-        let update = "UPDATE dead_letters SET status = 'closed', outcome = $2, became = $3, closed_at = $4, \
+        let update = "UPDATE redrive_dead_letters SET status = 'closed', outcome = $2, became = $3, closed_at = $4, \
             action_id = coalesce($5, action_id), revision = revision + 1, version = version + 1 WHERE id = $1";
         let update = query(update).bind(&id).bind(outcome.as_str()).bind(became.map(LetterId::as_str));
         update.bind(tx.now).bind(action).execute(tx.conn()).await?;
@@ -120,7 +120,7 @@ pub(super) async fn move_to(
     to: LetterStatus,
     action: Option<&str>,
 ) -> Result<(), sqlx::Error> {
-    let update = "UPDATE dead_letters SET status = $2, action_id = coalesce($3, action_id), revision = revision + 1, \
+    let update = "UPDATE redrive_dead_letters SET status = $2, action_id = coalesce($3, action_id), revision = revision + 1, \
         version = version + 1 WHERE id = $1";
     query(update).bind(letter).bind(to.as_str()).bind(action).execute(tx.conn()).await?;
     let group = tx.group(fingerprint);
@@ -146,7 +146,7 @@ async fn end_item(
             (ReplayOutcome::Skipped, Some("its onboarding was rolled back meanwhile"))
         }
     };
-    let select = "SELECT replay_id FROM replay_items WHERE letter_id = $1 AND outcome = 'waiting'";
+    let select = "SELECT replay_id FROM redrive_replay_items WHERE letter_id = $1 AND outcome = 'waiting'";
     let Some(row) = query(select).bind(letter).fetch_optional(tx.conn()).await? else { return Ok(()) };
     let ended = super::replay::Ended { outcome, reason, became };
     super::replay::end_item(tx, &row.text("replay_id")?, letter, ended).await
@@ -159,7 +159,8 @@ pub(super) async fn lock_replays(
 ) -> Result<(), sqlx::Error> {
     let mut replays = Vec::new();
     for onboarding in onboardings {
-        let select = "SELECT replay_id FROM replay_items WHERE onboarding_id = $1 AND outcome = 'waiting'";
+        let select =
+            "SELECT replay_id FROM redrive_replay_items WHERE onboarding_id = $1 AND outcome = 'waiting'";
         for row in query(select).bind(onboarding).fetch_all(&mut *conn).await? {
             replays.push(row.text("replay_id")?);
         }
@@ -167,7 +168,7 @@ pub(super) async fn lock_replays(
     replays.sort();
     replays.dedup();
     for replay in replays {
-        let lock = concat!("SELECT id FROM replays WHERE id = $1", for_update!());
+        let lock = concat!("SELECT id FROM redrive_replays WHERE id = $1", for_update!());
         query(lock).bind(replay).fetch_optional(&mut *conn).await?;
     }
     Ok(())

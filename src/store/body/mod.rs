@@ -39,7 +39,7 @@ use crate::{
 /// Of a compensation `c`: an onboarding that stands and has made or found the same thing.
 macro_rules! relied_on_by {
     () => {
-        "(SELECT min(o.onboarding_id) FROM compensations o JOIN onboarding_history h ON h.id = o.onboarding_id \
+        "(SELECT min(o.onboarding_id) FROM redrive_compensations o JOIN onboarding_history h ON h.id = o.onboarding_id \
          WHERE o.operation = c.operation AND o.resource = c.resource AND o.onboarding_id <> c.onboarding_id \
          AND o.status <> 'undone' AND h.status <> 'failed_cleaned_up' \
          AND coalesce(h.phase, '') NOT IN ('rolling_back', 'stuck', 'rolled_back')) AS relied_on_by"

@@ -75,12 +75,12 @@ macro_rules! select_onboarding {
          h.version, s.version AS s_version, h.elsewhere, s.elsewhere AS s_elsewhere, \
          a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
          FROM onboarding_history h LEFT JOIN onboarding_state s ON s.onboarding_id = h.id \
-         LEFT JOIN operator_actions a ON a.id = h.action_id WHERE h.id = $1"
+         LEFT JOIN redrive_operator_actions a ON a.id = h.action_id WHERE h.id = $1"
     };
 }
 macro_rules! select_work {
     () => {
-        "SELECT owner, lease_id, lease_until, wish, attempt, lost, elsewhere, replay_id FROM work \
+        "SELECT owner, lease_id, lease_until, wish, attempt, lost, elsewhere, replay_id FROM redrive_work \
          WHERE kind = 'onboarding' AND subject_id = $1"
     };
 }
@@ -269,7 +269,7 @@ pub(super) async fn begin_roll_back(
     let keep = query(keep).bind(id).bind(clean_json(&json!({}))).bind(last).bind(now);
     keep.execute(tx.conn()).await?;
     queue(tx, id, now, None).await?;
-    let again = "UPDATE compensations SET status = 'recorded', attempts = 0 WHERE onboarding_id = $1 AND status = 'failed'";
+    let again = "UPDATE redrive_compensations SET status = 'recorded', attempts = 0 WHERE onboarding_id = $1 AND status = 'failed'";
     query(again).bind(id).execute(tx.conn()).await?;
     letter::close(tx, id, LetterOutcome::RolledBack, None, action).await?;
     super::step_key::free_started(tx, id, None).await
@@ -299,7 +299,7 @@ pub(super) async fn queue(
     due: Time,
     replay: Option<&ReplayId>,
 ) -> Result<(), sqlx::Error> {
-    let upsert = "INSERT INTO work (kind, subject_id, run_at, replay_id) VALUES ('onboarding', $1, $2, $3) \
+    let upsert = "INSERT INTO redrive_work (kind, subject_id, run_at, replay_id) VALUES ('onboarding', $1, $2, $3) \
         ON CONFLICT (kind, subject_id) DO UPDATE SET run_at = excluded.run_at, parked_by = NULL, attempt = 0, lost = 0, \
         owner = NULL, lease_id = NULL, lease_until = NULL, wish = NULL, replay_id = excluded.replay_id";
     let upsert = query(upsert).bind(id).bind(due).bind(replay.map(ReplayId::as_str));

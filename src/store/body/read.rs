@@ -78,7 +78,7 @@ pub(super) async fn board(conn: &mut Conn, now: Time, query: &Query) -> Result<B
 /// An onboarding's attempts, oldest first, at most the newest 500.
 pub(super) async fn attempts(conn: &mut Conn, onboarding: &str) -> Result<Vec<AttemptRow>, sqlx::Error> {
     let select = "SELECT seq, state, attempt, worker, started_at, ended_at, outcome, operation, class, error, reason, delay_seconds \
-        FROM attempts WHERE onboarding_id = $1 ORDER BY seq DESC LIMIT 500";
+        FROM redrive_attempts WHERE onboarding_id = $1 ORDER BY seq DESC LIMIT 500";
     let rows = sqlx::query(select).bind(onboarding).fetch_all(conn).await?;
     let attempt = |row| -> Result<AttemptRow, sqlx::Error> {
         let row: &super::row::Row = row;

@@ -107,8 +107,8 @@ async fn write_opening(
     opening: &Opening,
 ) -> Result<(), sqlx::Error> {
     for Intent { operation, name, resource, args } in &opening.intents {
-        let insert = "INSERT INTO compensations (onboarding_id, seq, state, operation, name, args, status, created_at, resource) \
-            SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, 'recorded', $6, $7 FROM compensations \
+        let insert = "INSERT INTO redrive_compensations (onboarding_id, seq, state, operation, name, args, status, created_at, resource) \
+            SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, 'recorded', $6, $7 FROM redrive_compensations \
             WHERE onboarding_id = $1 ON CONFLICT DO NOTHING";
         query(insert)
             .bind(held.id)
@@ -232,13 +232,13 @@ async fn advanced(
         return obey(tx, step).await;
     }
     let Some(opening) = opens else {
-        let release = "UPDATE work SET run_at = $2, attempt = 0, lost = 0, owner = NULL, lease_id = NULL, lease_until = NULL \
+        let release = "UPDATE redrive_work SET run_at = $2, attempt = 0, lost = 0, owner = NULL, lease_id = NULL, lease_until = NULL \
             WHERE kind = 'onboarding' AND subject_id = $1";
         query(release).bind(id).bind(now).execute(tx.conn()).await?;
         tx.has_work = true;
         return Ok(Ok(Recorded::Released));
     };
-    let keep = "UPDATE work SET lease_until = $2, run_at = $2, attempt = 1, lost = 0 WHERE kind = 'onboarding' AND subject_id = $1";
+    let keep = "UPDATE redrive_work SET lease_until = $2, run_at = $2, attempt = 1, lost = 0 WHERE kind = 'onboarding' AND subject_id = $1";
     query(keep).bind(id).bind(step.until).execute(tx.conn()).await?;
     open_attempt(tx, &step.held(), next.as_str(), 1).await?;
     write_opening(tx, &step.held(), next.as_str(), opening).await?;
@@ -273,7 +273,7 @@ pub(super) async fn finish_state(
         insert.execute(tx.conn()).await?;
     }
     for settled in &done.settled {
-        let update = "UPDATE compensations SET args = $3, status = $4, ended_at = CASE WHEN $4 = 'recorded' THEN NULL ELSE $5 END \
+        let update = "UPDATE redrive_compensations SET args = $3, status = $4, ended_at = CASE WHEN $4 = 'recorded' THEN NULL ELSE $5 END \
             WHERE onboarding_id = $1 AND name = $2 AND status = 'recorded'";
         query(update)
             .bind(id)
@@ -308,7 +308,7 @@ async fn pause(
     let id = step.id();
     step_key::free_started(tx, id, None).await?;
     let attempt = step.work.attempt - i64::from(!spent);
-    let release = "UPDATE work SET run_at = $2, parked_by = $3, attempt = $4, owner = NULL, lease_id = NULL, lease_until = NULL \
+    let release = "UPDATE redrive_work SET run_at = $2, parked_by = $3, attempt = $4, owner = NULL, lease_id = NULL, lease_until = NULL \
         WHERE kind = 'onboarding' AND subject_id = $1";
     let release = query(release).bind(id).bind(due).bind(parked_by.map(clean)).bind(attempt);
     release.execute(tx.conn()).await?;
@@ -337,6 +337,6 @@ pub(super) async fn history(tx: &mut Tx, id: &str) -> Result<Value, sqlx::Error>
 
 /// Finished: no worker will look at it again.
 pub(super) async fn end_work(tx: &mut Tx, id: &str) -> Result<(), sqlx::Error> {
-    let delete = "DELETE FROM work WHERE kind = 'onboarding' AND subject_id = $1";
+    let delete = "DELETE FROM redrive_work WHERE kind = 'onboarding' AND subject_id = $1";
     query(delete).bind(id).execute(tx.conn()).await.map(|_| ())
 }

@@ -73,7 +73,7 @@ pub(super) async fn begin(
             Ok(onboarding) => {
                 begun += 1;
                 let letter = clean(target.id.as_str());
-                let insert = "INSERT INTO replay_items (replay_id, letter_id, onboarding_id, outcome, seq) \
+                let insert = "INSERT INTO redrive_replay_items (replay_id, letter_id, onboarding_id, outcome, seq) \
                     VALUES ($1, $2, $3, 'waiting', $4)";
                 let insert = query(insert).bind(replay.as_str()).bind(&letter);
                 insert.bind(onboarding.id.as_str()).bind(begun).execute(tx.conn()).await?;
@@ -89,7 +89,7 @@ pub(super) async fn begin(
     if begun == 0 {
         return Ok(Acted { touched, ..Acted::default() });
     }
-    let insert = "INSERT INTO replays (id, action_id, last_action_id, operator, per_second, refail_limit, total, created_at) \
+    let insert = "INSERT INTO redrive_replays (id, action_id, last_action_id, operator, per_second, refail_limit, total, created_at) \
         VALUES ($1, $2, $2, $3, $4, $5, $6, $7)";
     query(insert)
         .bind(replay.as_str())
@@ -109,7 +109,7 @@ async fn judge(tx: &mut Tx, targets: &[Target<LetterId>]) -> Result<Vec<Judged>,
     let none = BTreeSet::new();
     let mut owners = Vec::with_capacity(targets.len());
     for (at, target) in targets.iter().enumerate() {
-        let select = "SELECT onboarding_id FROM dead_letters WHERE id = $1";
+        let select = "SELECT onboarding_id FROM redrive_dead_letters WHERE id = $1";
         let row = query(select).bind(clean(target.id.as_str())).fetch_optional(tx.conn()).await?;
         owners.push((row.map(|row| row.text("onboarding_id")).transpose()?, at));
     }
@@ -144,7 +144,7 @@ async fn judge(tx: &mut Tx, targets: &[Target<LetterId>]) -> Result<Vec<Judged>,
 pub(super) async fn pace(tx: &mut Tx) -> Result<u64, Fail> {
     let select = concat!(
         "SELECT id, per_second, refail_limit, total, dispatched, dispatched_at, succeeded, failed_again, skipped, held_by, \
-         action_id FROM replays WHERE ended_at IS NULL AND stopped_at IS NULL AND dispatched < total \
+         action_id FROM redrive_replays WHERE ended_at IS NULL AND stopped_at IS NULL AND dispatched < total \
          ORDER BY created_at, id LIMIT $1",
         skip_locked!()
     );
@@ -185,8 +185,8 @@ async fn move_on(tx: &mut Tx, row: &Row, open: &BTreeSet<String>) -> Result<u64,
         }
         Next::Dispatch { count, spare } => (count.min(MOST), spare),
     };
-    let select = "SELECT i.letter_id, i.onboarding_id, l.operation, h.workflow FROM replay_items i \
-        JOIN dead_letters l ON l.id = i.letter_id LEFT JOIN onboarding_history h ON h.id = i.onboarding_id \
+    let select = "SELECT i.letter_id, i.onboarding_id, l.operation, h.workflow FROM redrive_replay_items i \
+        JOIN redrive_dead_letters l ON l.id = i.letter_id LEFT JOIN onboarding_history h ON h.id = i.onboarding_id \
         WHERE i.replay_id = $1 AND i.outcome = 'waiting' AND i.dispatched_at IS NULL ORDER BY i.seq LIMIT $2";
     let limit = i64::try_from(room).unwrap_or(i64::MAX);
     let next = query(select).bind(&id).bind(limit).fetch_all(tx.conn()).await?;
@@ -204,8 +204,7 @@ async fn move_on(tx: &mut Tx, row: &Row, open: &BTreeSet<String>) -> Result<u64,
             .await?;
     }
     let last = if begun > 0 { Some(now.minus(spare)) } else { dispatched_at };
-    let update =
-        "UPDATE replays SET dispatched = dispatched + $2, dispatched_at = $3, held_by = $4 WHERE id = $1";
+    let update = "UPDATE redrive_replays SET dispatched = dispatched + $2, dispatched_at = $3, held_by = $4 WHERE id = $1";
     let update = query(update).bind(&id).bind(begun).bind(last).bind(held_by);
     update.execute(tx.conn()).await?;
     Ok(begun.unsigned_abs())
@@ -220,12 +219,11 @@ async fn dispatch(tx: &mut Tx, replay: &str, letter: &str, owner: &str, action: 
         Some(locked) => plan::judge_resume(&locked.standing, None, Elsewhere::Leave),
     };
     let Some(row) = standing::lock_letter(tx.conn(), letter).await? else { return Ok(()) };
-    let mark = "UPDATE replay_items SET dispatched_at = $3 WHERE replay_id = $1 AND letter_id = $2";
+    let mark = "UPDATE redrive_replay_items SET dispatched_at = $3 WHERE replay_id = $1 AND letter_id = $2";
     query(mark).bind(replay).bind(letter).bind(now).execute(tx.conn()).await?;
     match (judged, locked) {
         (Ok(()), Some(locked)) => {
-            let count =
-                "UPDATE dead_letters SET replays = replays + 1, revision = revision + 1 WHERE id = $1";
+            let count = "UPDATE redrive_dead_letters SET replays = replays + 1, revision = revision + 1 WHERE id = $1";
             query(count).bind(letter).execute(tx.conn()).await?;
             let id = ReplayId(replay.to_owned());
             onboarding::resume(tx, &locked.onboarding, now, action, Some(&id)).await?;
@@ -262,7 +260,7 @@ pub(super) async fn end_item(
     ended: Ended<'_>,
 ) -> Result<(), sqlx::Error> {
     let Ended { outcome, reason, became } = ended;
-    let update = "UPDATE replay_items SET outcome = $3, reason = $4, became = $5, ended_at = $6 \
+    let update = "UPDATE redrive_replay_items SET outcome = $3, reason = $4, became = $5, ended_at = $6 \
         WHERE replay_id = $1 AND letter_id = $2 AND outcome = 'waiting'";
     let update = query(update).bind(replay).bind(letter).bind(outcome.as_str()).bind(reason.map(clean));
     let update = update.bind(became.map(LetterId::as_str)).bind(tx.now);
@@ -270,7 +268,7 @@ pub(super) async fn end_item(
         return Ok(());
     }
     let is = |of| i64::from(outcome == of);
-    let count = "UPDATE replays SET succeeded = succeeded + $2, failed_again = failed_again + $3, skipped = skipped + $4, \
+    let count = "UPDATE redrive_replays SET succeeded = succeeded + $2, failed_again = failed_again + $3, skipped = skipped + $4, \
         version = version + 1, \
         ended_at = CASE WHEN succeeded + failed_again + skipped + 1 >= total THEN $5 ELSE ended_at END WHERE id = $1";
     let count =
@@ -280,15 +278,15 @@ pub(super) async fn end_item(
 
 /// A letter that failed again became another one: with the same error, or a new one.
 pub(super) async fn count_new_error(tx: &mut Tx, became: &LetterId) -> Result<(), sqlx::Error> {
-    let update = "UPDATE replays SET new_errors = new_errors + 1 WHERE id IN (SELECT i.replay_id FROM replay_items i \
-        JOIN dead_letters was ON was.id = i.letter_id JOIN dead_letters now ON now.id = i.became \
+    let update = "UPDATE redrive_replays SET new_errors = new_errors + 1 WHERE id IN (SELECT i.replay_id FROM redrive_replay_items i \
+        JOIN redrive_dead_letters was ON was.id = i.letter_id JOIN redrive_dead_letters now ON now.id = i.became \
         WHERE i.became = $1 AND i.outcome = 'failed_again' AND was.error_fingerprint <> now.error_fingerprint)";
     query(update).bind(became.as_str()).execute(tx.conn()).await.map(|_| ())
 }
 
 /// What must be known of a replay to judge its stop.
 pub(super) async fn standing(conn: &mut Conn, id: &str) -> Result<Option<ReplayStanding>, sqlx::Error> {
-    let select = "SELECT id, operator, total, dispatched, ended_at, stopped_at, stopped_why FROM replays WHERE id = $1";
+    let select = "SELECT id, operator, total, dispatched, ended_at, stopped_at, stopped_why FROM redrive_replays WHERE id = $1";
     let row = query(select).bind(id).fetch_optional(conn).await?;
     let standing = |row: Row| {
         Ok(ReplayStanding {
@@ -314,7 +312,7 @@ pub(super) async fn stop(
     action: &str,
 ) -> Result<Acted, Fail> {
     let id = clean(replay.as_str());
-    let lock = concat!("SELECT id FROM replays WHERE id = $1", for_update!());
+    let lock = concat!("SELECT id FROM redrive_replays WHERE id = $1", for_update!());
     query(lock).bind(&id).fetch_optional(tx.conn()).await?;
     let left_out = match standing(tx.conn(), &id).await? {
         None => Some(LeftOut::NotFound),
@@ -331,11 +329,11 @@ pub(super) async fn stop(
 /// What was not begun is open again; what was goes on.
 async fn halt(tx: &mut Tx, id: &str, why: &str, action: Option<&str>) -> Result<(), Fail> {
     let now: Time = tx.now;
-    let update = "UPDATE replays SET stopped_at = $2, stopped_why = $3, held_by = NULL, last_action_id = coalesce($4, last_action_id), \
+    let update = "UPDATE redrive_replays SET stopped_at = $2, stopped_why = $3, held_by = NULL, last_action_id = coalesce($4, last_action_id), \
         version = version + 1 WHERE id = $1";
     let update = query(update).bind(id).bind(now).bind(clean(why)).bind(action);
     update.execute(tx.conn()).await?;
-    let select = "SELECT letter_id FROM replay_items WHERE replay_id = $1 AND outcome = 'waiting' AND dispatched_at IS NULL \
+    let select = "SELECT letter_id FROM redrive_replay_items WHERE replay_id = $1 AND outcome = 'waiting' AND dispatched_at IS NULL \
         ORDER BY letter_id";
     let why = format!("the replay was stopped: {why}");
     for item in query(select).bind(id).fetch_all(tx.conn()).await? {

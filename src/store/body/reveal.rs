@@ -43,7 +43,8 @@ pub(super) async fn again(
     receipt: Receipt,
 ) -> Result<Receipt, Fail> {
     let Command::Reveal { of } = &submission.command else { return Ok(receipt) };
-    let select = "SELECT CAST(command AS text) AS command, operator FROM operator_actions WHERE id = $1";
+    let select =
+        "SELECT CAST(command AS text) AS command, operator FROM redrive_operator_actions WHERE id = $1";
     let row = query(select).bind(clean(submission.action.as_str())).fetch_one(&mut *conn).await?;
     let asked = serde_json::to_value(&submission.command)
         .map_err(|error| Fail::Sql(sqlx::Error::Encode(Box::new(error))))?;
@@ -68,7 +69,7 @@ async fn read(conn: &mut Conn, of: &Detail) -> Result<Option<Stored>, sqlx::Erro
              LEFT JOIN onboarding_state s ON s.onboarding_id = h.id WHERE h.id = $1"
         }
         Detail::Letter(_) => {
-            "SELECT onboarding_id, CAST(request AS text) AS payload FROM dead_letters WHERE id = $1"
+            "SELECT onboarding_id, CAST(request AS text) AS payload FROM redrive_dead_letters WHERE id = $1"
         }
         Detail::Key(_) => {
             "SELECT onboarding_id, response_body AS payload, response_raw FROM idempotency_keys WHERE key = $1"

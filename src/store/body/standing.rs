@@ -33,8 +33,8 @@ macro_rules! select_key {
         "SELECT h.key, h.version, h.status, h.phase, h.lease_until, h.expires_at, h.locked_by, h.onboarding_id, \
          CAST(h.response_code AS bigint) AS response_code, w.beat_at, \
          a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
-         FROM idempotency_keys h LEFT JOIN operator_actions a ON a.id = h.action_id \
-         LEFT JOIN workers w ON w.id = h.locked_by WHERE h.key = $1"
+         FROM idempotency_keys h LEFT JOIN redrive_operator_actions a ON a.id = h.action_id \
+         LEFT JOIN redrive_workers w ON w.id = h.locked_by WHERE h.key = $1"
     };
 }
 
@@ -42,7 +42,7 @@ macro_rules! select_letter {
     () => {
         "SELECT h.id, h.version, h.status, h.outcome, h.operation, h.reason, h.onboarding_id, h.error_fingerprint, h.replays, \
          a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
-         FROM dead_letters h LEFT JOIN operator_actions a ON a.id = h.action_id WHERE h.id = $1"
+         FROM redrive_dead_letters h LEFT JOIN redrive_operator_actions a ON a.id = h.action_id WHERE h.id = $1"
     };
 }
 
@@ -156,7 +156,7 @@ async fn permanent(
     let mut found = Vec::new();
     for some in onboardings.chunks(AT_ONCE) {
         let mut sql = QueryBuilder::<Db>::new(
-            "SELECT DISTINCT onboarding_id FROM dead_letters WHERE status = 'open' AND reason = 'permanent' \
+            "SELECT DISTINCT onboarding_id FROM redrive_dead_letters WHERE status = 'open' AND reason = 'permanent' \
              AND onboarding_id IN (",
         );
         let mut ids = sql.separated(", ");
@@ -279,7 +279,7 @@ pub(super) async fn compensations(
     let select = concat!(
         "SELECT c.seq, c.state, c.operation, c.name, c.status, ",
         relied_on_by!(),
-        " FROM compensations c WHERE c.onboarding_id = $1 ORDER BY c.seq"
+        " FROM redrive_compensations c WHERE c.onboarding_id = $1 ORDER BY c.seq"
     );
     let rows = query(select).bind(onboarding).fetch_all(conn).await?;
     let standing = |row: &Row| {
@@ -299,12 +299,12 @@ pub(super) async fn compensations(
 
 /// Operations of which no call is made: paused, their circuit forced open, or computed to be open by some living worker.
 pub(super) async fn open_circuits(conn: &mut Conn, now: Time) -> Result<BTreeSet<String>, sqlx::Error> {
-    let select = "SELECT r.operation FROM circuit_reports r JOIN workers w ON w.id = r.worker \
+    let select = "SELECT r.operation FROM redrive_circuit_reports r JOIN redrive_workers w ON w.id = r.worker \
         WHERE r.state = 'open' AND w.beat_at > $1 \
-        AND NOT EXISTS (SELECT 1 FROM circuits c WHERE c.operation = r.operation AND c.forced IN ('forced_closed', 'disabled') \
+        AND NOT EXISTS (SELECT 1 FROM redrive_circuits c WHERE c.operation = r.operation AND c.forced IN ('forced_closed', 'disabled') \
         AND (c.forced_until IS NULL OR c.forced_until > $2)) \
-        UNION SELECT operation FROM circuits WHERE forced = 'forced_open' AND (forced_until IS NULL OR forced_until > $2) \
-        UNION SELECT operation FROM circuits WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > $2) \
+        UNION SELECT operation FROM redrive_circuits WHERE forced = 'forced_open' AND (forced_until IS NULL OR forced_until > $2) \
+        UNION SELECT operation FROM redrive_circuits WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > $2) \
         ORDER BY 1 LIMIT 1000";
     let rows = query(select).bind(now.minus(ALIVE)).bind(now).fetch_all(conn).await?;
     rows.iter().map(|row| row.text("operation")).collect()

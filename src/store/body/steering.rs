@@ -33,8 +33,8 @@ pub(super) fn holds(until: Option<Time>, now: Time) -> bool {
 pub(super) async fn steering(conn: &mut Conn, now: Time) -> Result<Vec<Steering>, sqlx::Error> {
     let select = "SELECT c.operation, c.forced, c.forced_until, f.operator AS forced_operator, f.reason AS forced_reason, \
         c.paused_at, c.paused_until, p.operator AS paused_operator, p.reason AS paused_reason \
-        FROM circuits c LEFT JOIN operator_actions f ON f.id = c.forced_by \
-        LEFT JOIN operator_actions p ON p.id = c.paused_by \
+        FROM redrive_circuits c LEFT JOIN redrive_operator_actions f ON f.id = c.forced_by \
+        LEFT JOIN redrive_operator_actions p ON p.id = c.paused_by \
         WHERE c.forced IS NOT NULL OR c.paused_at IS NOT NULL ORDER BY c.operation";
     let mut all = Vec::new();
     for row in query(select).fetch_all(conn).await? {
@@ -65,7 +65,7 @@ pub(super) async fn steering(conn: &mut Conn, now: Time) -> Result<Vec<Steering>
 
 /// Whether anything is held back as a whole, so that who claims has to look closer.
 pub(super) async fn anything_paused(conn: &mut Conn, now: Time) -> Result<bool, sqlx::Error> {
-    let select = "SELECT 1 FROM circuits WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > $1) LIMIT 1";
+    let select = "SELECT 1 FROM redrive_circuits WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > $1) LIMIT 1";
     Ok(query(select).bind(now).fetch_optional(conn).await?.is_some())
 }
 
@@ -78,10 +78,11 @@ pub(super) async fn standing(
 ) -> Result<OperationStanding, sqlx::Error> {
     let select = "SELECT c.forced, c.forced_until, c.paused_at, c.paused_until, c.version, \
         a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
-        FROM circuits c LEFT JOIN operator_actions a ON a.id = c.action_id WHERE c.operation = $1";
+        FROM redrive_circuits c LEFT JOIN redrive_operator_actions a ON a.id = c.action_id WHERE c.operation = $1";
     let decided = query(select).bind(operation).fetch_optional(&mut *conn).await?;
-    let reported = query("SELECT 1 FROM circuit_reports WHERE operation = $1 LIMIT 1").bind(operation);
-    let running = "SELECT 1 FROM work JOIN onboarding_history h ON h.id = work.subject_id WHERE h.workflow = $1 LIMIT 1";
+    let reported =
+        query("SELECT 1 FROM redrive_circuit_reports WHERE operation = $1 LIMIT 1").bind(operation);
+    let running = "SELECT 1 FROM redrive_work JOIN onboarding_history h ON h.id = redrive_work.subject_id WHERE h.workflow = $1 LIMIT 1";
     let workflow =
         operation == WORKFLOW || query(running).bind(operation).fetch_optional(&mut *conn).await?.is_some();
     let known = workflow || decided.is_some() || reported.fetch_optional(&mut *conn).await?.is_some();
@@ -111,14 +112,14 @@ pub(super) async fn standing(
 macro_rules! waits {
     () => {
         "parked_by = $1 OR run_at <= $2 AND $1 = \
-         (SELECT coalesce(h.workflow, 'onboarding') FROM onboarding_history h WHERE h.id = work.subject_id)"
+         (SELECT coalesce(h.workflow, 'onboarding') FROM onboarding_history h WHERE h.id = redrive_work.subject_id)"
     };
 }
 
 /// How much work waits for `operation`.
 async fn held(conn: &mut Conn, now: Time, operation: &str) -> Result<i64, sqlx::Error> {
     let count = concat!(
-        "SELECT count(*) AS n FROM (SELECT 1 AS one FROM work WHERE ",
+        "SELECT count(*) AS n FROM (SELECT 1 AS one FROM redrive_work WHERE ",
         waits!(),
         " LIMIT $3) AS capped"
     );
@@ -141,7 +142,7 @@ pub(super) async fn decide(
 ) -> Result<Acted, Fail> {
     let (operation, seen) = (clean(target.0.as_str()), target.1);
     // Others who decide about it wait here.
-    let lock = concat!("SELECT version FROM circuits WHERE operation = $1", for_update!());
+    let lock = concat!("SELECT version FROM redrive_circuits WHERE operation = $1", for_update!());
     query(lock).bind(&operation).fetch_optional(tx.conn()).await?;
     let (now, per_second) = (tx.now, tx.rules.per_second);
     let found = standing(tx.conn(), now, &operation, per_second).await?;
@@ -159,24 +160,24 @@ pub(super) async fn decide(
     if let Err(why) = judged {
         return Ok(Acted { touched: vec![touched(Some(why))], ..Acted::default() });
     }
-    let insert = "INSERT INTO circuits (operation) VALUES ($1) ON CONFLICT (operation) DO NOTHING";
+    let insert = "INSERT INTO redrive_circuits (operation) VALUES ($1) ON CONFLICT (operation) DO NOTHING";
     query(insert).bind(&operation).execute(tx.conn()).await?;
     let until = |seconds: Option<u64>| seconds.map(|seconds| now.plus(Duration::from_secs(seconds)));
     match what {
         Decide::Force(to, seconds) => {
-            let update = "UPDATE circuits SET forced = $2, forced_until = $3, forced_by = $4, action_id = $4, version = version + 1 \
+            let update = "UPDATE redrive_circuits SET forced = $2, forced_until = $3, forced_by = $4, action_id = $4, version = version + 1 \
                 WHERE operation = $1";
             let update = query(update).bind(&operation).bind(to.map(Forced::as_str)).bind(until(*seconds));
             update.bind(action).execute(tx.conn()).await?;
         }
         Decide::Pause(seconds) => {
-            let update = "UPDATE circuits SET paused_at = $2, paused_until = $3, paused_by = $4, action_id = $4, version = version + 1 \
+            let update = "UPDATE redrive_circuits SET paused_at = $2, paused_until = $3, paused_by = $4, action_id = $4, version = version + 1 \
                 WHERE operation = $1";
             let update = query(update).bind(&operation).bind(now).bind(until(*seconds)).bind(action);
             update.execute(tx.conn()).await?;
         }
         Decide::Unpause => {
-            let update = "UPDATE circuits SET paused_at = NULL, paused_until = NULL, paused_by = NULL, action_id = $2, version = version + 1 \
+            let update = "UPDATE redrive_circuits SET paused_at = NULL, paused_until = NULL, paused_by = NULL, action_id = $2, version = version + 1 \
                 WHERE operation = $1";
             query(update).bind(&operation).bind(action).execute(tx.conn()).await?;
         }
@@ -192,12 +193,12 @@ pub(super) async fn decide(
 /// spared.
 async fn come_back(tx: &mut Tx, operation: &str) -> Result<(), sqlx::Error> {
     let one_after_the_other = concat!(
-        "UPDATE work SET run_at = ",
+        "UPDATE redrive_work SET run_at = ",
         after!("$2", "(waiting.place * CAST($3 AS double precision))"),
-        " FROM (SELECT subject_id, row_number() OVER (ORDER BY run_at, subject_id) - 1 AS place FROM work \
+        " FROM (SELECT subject_id, row_number() OVER (ORDER BY run_at, subject_id) - 1 AS place FROM redrive_work \
          WHERE kind = 'onboarding' AND (",
         waits!(),
-        ")) AS waiting WHERE work.kind = 'onboarding' AND work.subject_id = waiting.subject_id"
+        ")) AS waiting WHERE redrive_work.kind = 'onboarding' AND redrive_work.subject_id = waiting.subject_id"
     );
     let gap = 1.0 / tx.rules.per_second;
     let update = query(one_after_the_other).bind(operation).bind(tx.now).bind(gap);
@@ -218,7 +219,7 @@ pub(super) async fn next_place(
         false => delay,
     };
     let earliest = tx.now.plus(wait);
-    let last = query("SELECT max(run_at) AS last FROM work WHERE parked_by = $1").bind(operation);
+    let last = query("SELECT max(run_at) AS last FROM redrive_work WHERE parked_by = $1").bind(operation);
     let last: Row = last.fetch_one(tx.conn()).await?;
     let gap = Duration::try_from_secs_f64(1.0 / tx.rules.per_second).unwrap_or_default();
     Ok(last.opt_time("last")?.map_or(earliest, |last| earliest.max(last.plus(gap))))
@@ -232,7 +233,7 @@ const A_MOMENT: Duration = Duration::from_secs(1);
 async fn still_held(tx: &mut Tx, operation: &str) -> Result<bool, sqlx::Error> {
     let now = tx.now;
     let select = concat!(
-        "SELECT forced, forced_until, paused_at, paused_until FROM circuits WHERE operation = $1",
+        "SELECT forced, forced_until, paused_at, paused_until FROM redrive_circuits WHERE operation = $1",
         for_update!()
     );
     let Some(row) = query(select).bind(operation).fetch_optional(tx.conn()).await? else { return Ok(false) };

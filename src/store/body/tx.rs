@@ -97,13 +97,13 @@ impl Tx {
 
     async fn shift(&mut self, fingerprint: &str, shift: GroupShift) -> Result<(), sqlx::Error> {
         if let Some((error, operation, count)) = shift.born {
-            let insert = "INSERT INTO letter_groups (error_fingerprint, error, operation, total, first_seen, last_seen) \
+            let insert = "INSERT INTO redrive_letter_groups (error_fingerprint, error, operation, total, first_seen, last_seen) \
                 VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (error_fingerprint) DO UPDATE SET error = excluded.error, \
-                total = letter_groups.total + excluded.total, last_seen = excluded.last_seen";
+                total = redrive_letter_groups.total + excluded.total, last_seen = excluded.last_seen";
             let insert = sqlx::query(insert).bind(fingerprint).bind(error).bind(operation).bind(count);
             insert.bind(self.now).execute(&mut *self.inner).await?;
         }
-        let update = "UPDATE letter_groups SET open = open + $2, replaying = replaying + $3, \
+        let update = "UPDATE redrive_letter_groups SET open = open + $2, replaying = replaying + $3, \
             action_id = coalesce($4, action_id) WHERE error_fingerprint = $1";
         let update = sqlx::query(update).bind(fingerprint).bind(shift.open).bind(shift.replaying);
         update.bind(shift.action).execute(&mut *self.inner).await?;

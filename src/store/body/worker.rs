@@ -21,7 +21,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3_600);
 pub(super) async fn beat(tx: &mut Tx, beat: &Heartbeat) -> Result<(), sqlx::Error> {
     let now = tx.now;
     let worker = clean(beat.worker.as_str());
-    let upsert = "INSERT INTO workers (id, started_at, beat_at, running, metrics_url, runs) VALUES ($1, $2, $2, $3, $4, $5) \
+    let upsert = "INSERT INTO redrive_workers (id, started_at, beat_at, running, metrics_url, runs) VALUES ($1, $2, $2, $3, $4, $5) \
         ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at, running = excluded.running, metrics_url = excluded.metrics_url, \
         runs = excluded.runs";
     let upsert = query(upsert).bind(&worker).bind(now).bind(i64::from(beat.running));
@@ -38,7 +38,7 @@ pub(super) async fn beat(tx: &mut Tx, beat: &Heartbeat) -> Result<(), sqlx::Erro
 
 async fn circuit(tx: &mut Tx, worker: &str, report: &CircuitReport) -> Result<(), sqlx::Error> {
     let now = tx.now;
-    let upsert = "INSERT INTO circuit_reports (operation, worker, state, failure_rate, opens_at, slow_rate, slow_opens_at, calls, \
+    let upsert = "INSERT INTO redrive_circuit_reports (operation, worker, state, failure_rate, opens_at, slow_rate, slow_opens_at, calls, \
         probe_at, budget_left, first_tries, retries, in_flight, places, denied, reported_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
         ON CONFLICT (operation, worker) DO UPDATE SET state = excluded.state, failure_rate = excluded.failure_rate, \
@@ -71,12 +71,15 @@ async fn circuit(tx: &mut Tx, worker: &str, report: &CircuitReport) -> Result<()
 
 pub(super) async fn leave(tx: &mut Tx, worker: &WorkerId) -> Result<(), sqlx::Error> {
     let worker = clean(worker.as_str());
-    query("DELETE FROM workers WHERE id = $1").bind(&worker).execute(tx.conn()).await?;
-    query("DELETE FROM circuit_reports WHERE worker = $1").bind(&worker).execute(tx.conn()).await?;
+    query("DELETE FROM redrive_workers WHERE id = $1").bind(&worker).execute(tx.conn()).await?;
+    query("DELETE FROM redrive_circuit_reports WHERE worker = $1").bind(&worker).execute(tx.conn()).await?;
     // Those that never said goodbye go with whoever does.
     let long_ago = tx.now.minus(FORGOTTEN_AFTER);
-    query("DELETE FROM workers WHERE beat_at < $1").bind(long_ago).execute(tx.conn()).await?;
-    query("DELETE FROM circuit_reports WHERE reported_at < $1").bind(long_ago).execute(tx.conn()).await?;
+    query("DELETE FROM redrive_workers WHERE beat_at < $1").bind(long_ago).execute(tx.conn()).await?;
+    query("DELETE FROM redrive_circuit_reports WHERE reported_at < $1")
+        .bind(long_ago)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 
@@ -88,7 +91,7 @@ pub(super) async fn gauges(conn: &mut Conn) -> Result<Gauges, sqlx::Error> {
         gauges.onboardings.push((*status, row.int("n")?));
     }
     for status in LetterStatus::ALL {
-        let count = "SELECT count(*) AS n FROM (SELECT 1 AS one FROM dead_letters WHERE status = $1 LIMIT $2) AS capped";
+        let count = "SELECT count(*) AS n FROM (SELECT 1 AS one FROM redrive_dead_letters WHERE status = $1 LIMIT $2) AS capped";
         let row = query(count).bind(status.as_str()).bind(Query::COUNT_CAP).fetch_one(&mut *conn).await?;
         gauges.letters.push((*status, row.int("n")?));
     }

@@ -33,21 +33,24 @@ pub(super) async fn complaints(world: &World, id: &OnboardingId, end: End) -> Ve
     };
     expect("status", status, word);
     for (what, query) in [
-        ("work left", "SELECT count(*) FROM work WHERE subject_id = ?"),
-        ("open attempts", "SELECT count(*) FROM attempts WHERE onboarding_id = ? AND outcome IS NULL"),
+        ("work left", "SELECT count(*) FROM redrive_work WHERE subject_id = ?"),
+        (
+            "open attempts",
+            "SELECT count(*) FROM redrive_attempts WHERE onboarding_id = ? AND outcome IS NULL",
+        ),
         (
             "keys left in flight",
             "SELECT count(*) FROM idempotency_keys WHERE onboarding_id = ? AND status = 'STARTED'",
         ),
-        ("letters", "SELECT count(*) FROM dead_letters WHERE onboarding_id = ? AND status = 'open'"),
+        ("letters", "SELECT count(*) FROM redrive_dead_letters WHERE onboarding_id = ? AND status = 'open'"),
         (
             "compensations undecided",
             match end {
                 End::Completed => {
-                    "SELECT count(*) FROM compensations WHERE onboarding_id = ? AND ended_at IS NOT NULL"
+                    "SELECT count(*) FROM redrive_compensations WHERE onboarding_id = ? AND ended_at IS NOT NULL"
                 }
                 End::RolledBack => {
-                    "SELECT count(*) FROM compensations WHERE onboarding_id = ? AND status NOT IN ('undone', 'nothing_to_undo')"
+                    "SELECT count(*) FROM redrive_compensations WHERE onboarding_id = ? AND status NOT IN ('undone', 'nothing_to_undo')"
                 }
             },
         ),
@@ -60,7 +63,7 @@ pub(super) async fn complaints(world: &World, id: &OnboardingId, end: End) -> Ve
             "SELECT count(*) FROM onboarding_progress WHERE onboarding_id = ? AND state = 'REGISTERING'",
         ))
         .await;
-    let owned = store.cell(&of("SELECT count(*) FROM entity_owners WHERE onboarding_id = ?")).await;
+    let owned = store.cell(&of("SELECT count(*) FROM redrive_entity_owners WHERE onboarding_id = ?")).await;
     let entities = store.cell("SELECT count(*) FROM entities").await;
     match end {
         End::Completed => {
@@ -117,14 +120,14 @@ pub(super) async fn complaints(world: &World, id: &OnboardingId, end: End) -> Ve
         expect("undone in reverse", format!("{deleted:?}"), &format!("{undone:?}"));
     }
     let ended = of(
-        "SELECT seq FROM compensations WHERE onboarding_id = ? AND ended_at IS NOT NULL ORDER BY ended_at, seq DESC",
+        "SELECT seq FROM redrive_compensations WHERE onboarding_id = ? AND ended_at IS NOT NULL ORDER BY ended_at, seq DESC",
     );
     let seqs = store.column(&ended).await;
     let mut reversed = seqs.clone();
     reversed.sort_by_key(|seq| std::cmp::Reverse(seq.parse::<i64>().unwrap_or_default()));
     expect("compensations ended in reverse", seqs.join(" "), &reversed.join(" "));
     // The audit: what the operator asked for and nothing else.
-    let actions = store.column("SELECT kind FROM operator_actions ORDER BY at, id").await;
+    let actions = store.column("SELECT kind FROM redrive_operator_actions ORDER BY at, id").await;
     expect(
         "actions in the audit",
         actions.join(" "),

@@ -18,12 +18,12 @@ async fn complaints(world: &World, count: usize) -> Vec<String> {
     let mut found = Vec::new();
     for (what, query, should) in [
         ("completed", "SELECT count(*) FROM onboarding_history WHERE status = 'completed'", count),
-        ("work left", "SELECT count(*) FROM work", 0),
-        ("open attempts", "SELECT count(*) FROM attempts WHERE outcome IS NULL", 0),
+        ("work left", "SELECT count(*) FROM redrive_work", 0),
+        ("open attempts", "SELECT count(*) FROM redrive_attempts WHERE outcome IS NULL", 0),
         ("keys left in flight", "SELECT count(*) FROM idempotency_keys WHERE status = 'STARTED'", 0),
         (
             "entities nobody owns",
-            "SELECT count(*) FROM entities WHERE id NOT IN (SELECT entity_id FROM entity_owners)",
+            "SELECT count(*) FROM entities WHERE id NOT IN (SELECT entity_id FROM redrive_entity_owners)",
             0,
         ),
     ] {
@@ -32,7 +32,7 @@ async fn complaints(world: &World, count: usize) -> Vec<String> {
             found.push(format!("{what}: {is}, not {should}"));
         }
     }
-    found.extend(world.store.column("SELECT state || ': ' || error FROM dead_letters").await);
+    found.extend(world.store.column("SELECT state || ': ' || error FROM redrive_dead_letters").await);
     let counts = world.upstreams.ledger.counts();
     for (what, is) in [
         ("hooks", counts.hooks),

@@ -31,7 +31,7 @@ async fn workers_five_minutes_ahead_and_behind_steal_nothing_from_each_other() {
         world.victim("right", url, "2s", &[]),
     ];
     eventually("all three are there", PATIENCE, async || {
-        (world.store.cell("SELECT count(*) FROM workers").await == "3").then_some(())
+        (world.store.cell("SELECT count(*) FROM redrive_workers").await == "3").then_some(())
     })
     .await;
     // More than any one of them takes at once.
@@ -44,12 +44,13 @@ async fn workers_five_minutes_ahead_and_behind_steal_nothing_from_each_other() {
     })
     .await;
     // A lease that really ran out on a busy machine is no theft.
-    let stolen = "SELECT count(*) FROM attempts WHERE outcome = 'lost' AND ended_at - started_at < interval '2 seconds'";
+    let stolen = "SELECT count(*) FROM redrive_attempts WHERE outcome = 'lost' AND ended_at - started_at < interval '2 seconds'";
     assert_eq!(world.store.cell(stolen).await, "0", "nobody stole before a lease was over");
-    let ended = "SELECT count(*) FROM attempts WHERE outcome = 'succeeded'";
+    let ended = "SELECT count(*) FROM redrive_attempts WHERE outcome = 'succeeded'";
     assert_eq!(world.store.cell(ended).await, "320", "each state was run once");
-    let wrong = "SELECT count(*) FROM attempts WHERE abs(extract(epoch FROM started_at - now())) > 120";
+    let wrong =
+        "SELECT count(*) FROM redrive_attempts WHERE abs(extract(epoch FROM started_at - now())) > 120";
     assert_eq!(world.store.cell(wrong).await, "0", "times are the database's");
-    let workers = "SELECT string_agg(DISTINCT worker, ' ' ORDER BY worker) FROM attempts";
+    let workers = "SELECT string_agg(DISTINCT worker, ' ' ORDER BY worker) FROM redrive_attempts";
     assert_eq!(world.store.cell(workers).await, "ahead behind right", "all three took part");
 }

@@ -132,7 +132,7 @@ impl World {
     pub(super) async fn part_with(&self, heir: Heir) {
         drop(heir);
         eventually("it said goodbye", PATIENCE, async || {
-            (self.store.cell("SELECT count(*) FROM workers").await == "0").then_some(())
+            (self.store.cell("SELECT count(*) FROM redrive_workers").await == "0").then_some(())
         })
         .await;
     }
@@ -141,7 +141,7 @@ impl World {
     pub(super) async fn lease_is_over(&self) {
         let past = "2020-01-01T00:00:00.000000+00:00";
         let sql = format!(
-            "UPDATE work SET lease_until = '{past}', run_at = '{past}' WHERE lease_until IS NOT NULL"
+            "UPDATE redrive_work SET lease_until = '{past}', run_at = '{past}' WHERE lease_until IS NOT NULL"
         );
         self.store.sql(&sql).await;
     }
@@ -167,7 +167,8 @@ impl World {
 
     /// What the worker `name` says of itself; 0 where it says nothing.
     pub(super) async fn metric(&self, name: &str, metric: &str) -> f64 {
-        let url = self.store.cell(&format!("SELECT metrics_url FROM workers WHERE id = '{name}'")).await;
+        let url =
+            self.store.cell(&format!("SELECT metrics_url FROM redrive_workers WHERE id = '{name}'")).await;
         let client = redrive::http::client(Duration::from_secs(2)).expect("a client");
         let Ok(answer) = client.get(url).send().await else { return 0.0 };
         let text = answer.text().await.unwrap_or_default();

@@ -21,7 +21,7 @@ fn effects(world: &World) -> usize {
 
 /// The victim's newest sign of life: when, and how many onboardings it runs.
 async fn beat(world: &World) -> String {
-    world.store.cell("SELECT beat_at || ' ' || running FROM workers WHERE id = 'victim'").await
+    world.store.cell("SELECT beat_at || ' ' || running FROM redrive_workers WHERE id = 'victim'").await
 }
 
 /// One zombie: it stops itself at `fault`, its lease ends by the database's clock, another finishes, it wakes up.

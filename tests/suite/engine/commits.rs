@@ -52,7 +52,7 @@ async fn on_postgres(many: usize, at_once: usize) -> usize {
     stores::try_sql(&database.url, NOTE_EVERY_WRITE).await.unwrap();
     run(&database.url, many, at_once).await;
     let all_but_the_workers_own = "SELECT count(DISTINCT xid) FROM written \
-        WHERE xid NOT IN (SELECT xid FROM written WHERE written = 'workers')";
+        WHERE xid NOT IN (SELECT xid FROM written WHERE written = 'redrive_workers')";
     stores::column(&database.url, all_but_the_workers_own).await[0].parse().unwrap()
 }
 

@@ -66,10 +66,10 @@ async fn arm(url: &str, when: When, trouble: &str, times: usize) {
         When::Committing => ("CONSTRAINT TRIGGER", "DEFERRABLE INITIALLY DEFERRED"),
     };
     let sql = format!(
-        "DROP TRIGGER IF EXISTS trouble ON attempts; DROP SEQUENCE IF EXISTS strikes; CREATE SEQUENCE strikes; \
+        "DROP TRIGGER IF EXISTS trouble ON redrive_attempts; DROP SEQUENCE IF EXISTS strikes; CREATE SEQUENCE strikes; \
          CREATE OR REPLACE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
          IF nextval('strikes') <= {times} THEN {strike} END IF; RETURN NULL; END $$; \
-         CREATE {} trouble AFTER INSERT OR UPDATE ON attempts {} FOR EACH ROW EXECUTE FUNCTION trouble()",
+         CREATE {} trouble AFTER INSERT OR UPDATE ON redrive_attempts {} FOR EACH ROW EXECUTE FUNCTION trouble()",
         kind.0, kind.1
     );
     try_sql(url, &sql).await.expect("it is armed");
@@ -92,15 +92,15 @@ pub(super) async fn recorded_once(world: &World, url: &str, ids: &[OnboardingId]
         };
         let mut once: Vec<String> = STATES.map(str::to_owned).to_vec();
         once.sort();
-        let succeeded = of("state", "attempts", "AND outcome = 'succeeded'");
+        let succeeded = of("state", "redrive_attempts", "AND outcome = 'succeeded'");
         assert_eq!(column(url, &succeeded).await, once, "{name}");
         assert_eq!(column(url, &of("state", "onboarding_progress", "")).await, once, "{name}");
-        let compensations = column(url, &of("name", "compensations", "")).await;
+        let compensations = column(url, &of("name", "redrive_compensations", "")).await;
         assert_eq!(compensations, ["entities", "hook", "notification"], "{name}");
-        assert_eq!(column(url, &of("error", "dead_letters", "")).await, [""; 0], "{name}");
+        assert_eq!(column(url, &of("error", "redrive_dead_letters", "")).await, [""; 0], "{name}");
     }
     assert_eq!(
-        column(url, "SELECT subject_id FROM work").await,
+        column(url, "SELECT subject_id FROM redrive_work").await,
         [""; 0],
         "{name}: nobody waits for anything"
     );
@@ -198,7 +198,7 @@ async fn where_all_connections_are_in_use_it_is_said_so_and_the_work_waits() {
     let _hand = world.hire("one");
     world.until_run("REGISTERING", 4).await;
     let mut stranger = PgConnection::connect(url).await.expect("it connects");
-    let lock = "BEGIN; LOCK TABLE operator_actions IN ACCESS EXCLUSIVE MODE";
+    let lock = "BEGIN; LOCK TABLE redrive_operator_actions IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut stranger).await.expect("it locks");
     let submit = async |n: usize| {
         let command = Command::Trigger { request: request(&format!("held-{n}")) };

@@ -139,7 +139,9 @@ async fn a_compensation_whose_arguments_cannot_be_read_is_not_taken_for_nothing_
     let id = completed(&world).await;
     let bad = if url.starts_with("sqlite:") { "'{\"hook\": '" } else { "'{\"hook\": 1e999}'" };
     let which = format!("WHERE onboarding_id = '{id}' AND name = 'hook'");
-    try_sql(url, &format!("UPDATE compensations SET args = {bad} {which}")).await.expect("others write it");
+    try_sql(url, &format!("UPDATE redrive_compensations SET args = {bad} {which}"))
+        .await
+        .expect("others write it");
     world.roll_back(&id).await.expect("it is rolled back");
     let page = world.until(&id, Phase::Stuck).await;
     let said = page.row.error.as_ref().map(|e| e.to_string()).unwrap_or_default();
@@ -150,7 +152,7 @@ async fn a_compensation_whose_arguments_cannot_be_read_is_not_taken_for_nothing_
         ),
         "{said}"
     );
-    try_sql(url, &format!("UPDATE compensations SET args = '{{}}' {which}"))
+    try_sql(url, &format!("UPDATE redrive_compensations SET args = '{{}}' {which}"))
         .await
         .expect("somebody mends it");
     world.roll_back(&id).await.expect("it is tried again");

@@ -22,12 +22,14 @@ async fn world() -> (TestStore, String, String) {
             .await;
     }
     store
-        .sql(&format!("UPDATE attempts SET error = '{EVIL}{marks}', reason = '{EVIL}', worker = '{EVIL}'"))
+        .sql(&format!(
+            "UPDATE redrive_attempts SET error = '{EVIL}{marks}', reason = '{EVIL}', worker = '{EVIL}'"
+        ))
         .await;
     store.sql(&format!("UPDATE onboarding_history SET tenant_id = '{EVIL}', error = '{marks}'")).await;
     store
         .sql(&format!(
-            "UPDATE dead_letters SET error = '{EVIL}', request = json_object('note', 'hunter2' || '{EVIL}', '{EVIL}', 1)"
+            "UPDATE redrive_dead_letters SET error = '{EVIL}', request = json_object('note', 'hunter2' || '{EVIL}', '{EVIL}', 1)"
         ))
         .await;
     store
@@ -95,7 +97,7 @@ async fn a_payload_is_revealed_with_a_reason_and_audited() {
         );
     }
     let audited =
-        "SELECT count(*) FROM operator_actions WHERE kind = 'reveal' AND reason = 'the tenant asks'";
+        "SELECT count(*) FROM redrive_operator_actions WHERE kind = 'reveal' AND reason = 'the tenant asks'";
     assert_eq!(store.cell(audited).await, "4");
     let (code, _, err) = at(&["keys", "show", "k", "--reveal", "--reason", "why"]);
     assert_eq!(code, 1);

@@ -72,12 +72,12 @@ async fn refused(store: &TestStore, what: &str, table: &str, row: &str) -> Onboa
 async fn whatever_others_wrote_into_one_row_the_others_are_claimed_and_the_board_is_read(store: TestStore) {
     const HUGE: &str = "9223372036854775807";
     let mut garbage: Vec<(&str, &str, &str)> = vec![
-        ("work", "attempt", HUGE),
-        ("work", "attempt", "-5"),
-        ("work", "lost", HUGE),
-        ("work", "epoch", HUGE),
-        ("work", "elsewhere", HUGE),
-        ("work", "replay_id", "'no such replay'"),
+        ("redrive_work", "attempt", HUGE),
+        ("redrive_work", "attempt", "-5"),
+        ("redrive_work", "lost", HUGE),
+        ("redrive_work", "epoch", HUGE),
+        ("redrive_work", "elsewhere", HUGE),
+        ("redrive_work", "replay_id", "'no such replay'"),
         ("onboarding_history", "attempt", HUGE),
         ("onboarding_history", "revision", HUGE),
         ("onboarding_history", "version", HUGE),
@@ -94,11 +94,11 @@ async fn whatever_others_wrote_into_one_row_the_others_are_claimed_and_the_board
     match store.is_sqlite() {
         // Where a column takes anything. (Not the times of work: what is no time there is not due.)
         true => garbage.extend([
-            ("work", "attempt", "'many'"),
-            ("work", "lost", "x'ff00'"),
-            ("work", "epoch", "'soon'"),
-            ("work", "owner", "x'ff00'"),
-            ("work", "run_at", "''"),
+            ("redrive_work", "attempt", "'many'"),
+            ("redrive_work", "lost", "x'ff00'"),
+            ("redrive_work", "epoch", "'soon'"),
+            ("redrive_work", "owner", "x'ff00'"),
+            ("redrive_work", "run_at", "''"),
             ("onboarding_history", "attempt", "'many'"),
             ("onboarding_history", "revision", "'new'"),
             ("onboarding_history", "workflow_version", "'two'"),
@@ -113,14 +113,14 @@ async fn whatever_others_wrote_into_one_row_the_others_are_claimed_and_the_board
         false => garbage.extend([
             ("onboarding_history", "created_at", "'infinity'"),
             ("onboarding_state", "updated_at", "'-infinity'"),
-            ("work", "run_at", "'-infinity'"),
+            ("redrive_work", "run_at", "'-infinity'"),
         ]),
     }
     let mut bad = Vec::new();
     for (n, (table, column, value)) in garbage.into_iter().enumerate() {
         let id = store.trigger(&format!("bad-{n}")).await;
         let key = match table {
-            "work" => "subject_id",
+            "redrive_work" => "subject_id",
             "onboarding_state" => "onboarding_id",
             _ => "id",
         };
@@ -151,7 +151,7 @@ async fn whatever_others_wrote_into_one_row_the_others_are_claimed_and_the_board
 }
 
 async fn a_row_that_cannot_be_taken_ends_in_a_letter_after_its_attempts_and_can_be_resumed(store: TestStore) {
-    let bad = refused(&store, "UPDATE OF epoch", "work", "NEW.subject_id = '{bad}'").await;
+    let bad = refused(&store, "UPDATE OF epoch", "redrive_work", "NEW.subject_id = '{bad}'").await;
     for attempt in 1..ATTEMPTS {
         let page = store.page(&bad).await;
         assert_eq!((page.row.phase, page.row.attempt), (Some(Phase::Waiting), attempt));
@@ -170,7 +170,7 @@ async fn a_row_that_cannot_be_taken_ends_in_a_letter_after_its_attempts_and_can_
         "{bad} cannot be taken as it stands in the database: not this one; mend its row, then resume it or roll it back"
     );
     assert_eq!(letter.row.error.as_str(), says);
-    allow(&store, "work").await;
+    allow(&store, "redrive_work").await;
     store.resume(&bad, None).await.expect("it is resumed");
     let claimed = store.claim("worker-a", 100).await;
     assert!(claimed.iter().any(|claimed| claimed.lease.onboarding == bad && claimed.attempt == 1));
@@ -186,7 +186,7 @@ async fn a_roll_back_that_cannot_be_taken_is_stuck_after_its_attempts_and_can_be
     let claimed = redrive::engine::store::Claimed { state: "VALIDATING".into(), ..claimed };
     assert_eq!(store.record(&claimed, StepOutcome::Completed { done: done() }).await, Ok(Recorded::Released));
     store.roll_back(&bad, None).await.expect("it is rolled back");
-    refuse(&store, "UPDATE OF epoch", "work", &format!("NEW.subject_id = '{bad}'")).await;
+    refuse(&store, "UPDATE OF epoch", "redrive_work", &format!("NEW.subject_id = '{bad}'")).await;
     for _ in 1..ATTEMPTS {
         claims(&store, &bad).await;
         assert_eq!(store.page(&bad).await.row.phase, Some(Phase::RollingBack));
@@ -197,7 +197,7 @@ async fn a_roll_back_that_cannot_be_taken_is_stuck_after_its_attempts_and_can_be
     let error = page.row.error.map(|error| error.to_string()).unwrap_or_default();
     assert_eq!(page.row.phase, Some(Phase::Stuck));
     assert!(error.starts_with(&format!("stuck: {bad} cannot be taken as it stands")), "{error}");
-    allow(&store, "work").await;
+    allow(&store, "redrive_work").await;
     store.roll_back(&bad, None).await.expect("it is tried again");
     assert_eq!(store.claim_one().await.lease.onboarding, bad);
 }
@@ -215,9 +215,9 @@ async fn a_row_that_takes_no_word_is_told_of_among_its_attempts_and_put_aside(st
 }
 
 async fn a_row_of_which_nothing_can_be_told_is_put_aside(store: TestStore) {
-    let bad = refused(&store, "INSERT", "attempts", "NEW.onboarding_id = '{bad}'").await;
+    let bad = refused(&store, "INSERT", "redrive_attempts", "NEW.onboarding_id = '{bad}'").await;
     assert!(claims(&store, &bad).await.is_empty(), "it is not due");
-    allow(&store, "attempts").await;
+    allow(&store, "redrive_attempts").await;
     store.time.advance(SLOWLY);
     let claimed = store.claim("worker-a", 100).await;
     assert!(claimed.iter().any(|claimed| claimed.lease.onboarding == bad), "it goes on once it can");

@@ -205,13 +205,13 @@ async fn a_filter_is_text_and_never_sql(store: TestStore) {
     store.trigger("aXbYc").await;
     let board = filtered(&store, List::Onboardings, "repo:a%b_c").await;
     assert_eq!(board.matching.0, 1, "wildcards are letters");
-    for hostile in ["'; DROP TABLE work; --", "\\", "a\0b", "%", "\u{202e}"] {
+    for hostile in ["'; DROP TABLE redrive_work; --", "\\", "a\0b", "%", "\u{202e}"] {
         for list in [List::Onboardings, List::Keys, List::Letters { group: None }, List::Audit] {
             let filter = Filter::parse(&format!("\"{hostile}\" id:\"{hostile}\"")).expect("a filter");
             store.board(Query { list, filter, ..Query::default() }).await;
         }
     }
-    assert_eq!(store.cell("SELECT count(*) FROM work").await, "2");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_work").await, "2");
 }
 
 async fn groups_and_counts_follow_the_letters(store: TestStore) {

@@ -30,7 +30,7 @@ async fn what_failed_a_day_ago_is_rolled_back_by_itself_and_not_before(store: Te
     store.time.advance(Duration::from_secs(1));
     assert_eq!(clean_up(&store).await, 1);
     assert_eq!(store.page(&id).await.row.phase, Some(Phase::RollingBack));
-    let sql = format!("SELECT status || ' ' || outcome FROM dead_letters WHERE id = '{letter}'");
+    let sql = format!("SELECT status || ' ' || outcome FROM redrive_dead_letters WHERE id = '{letter}'");
     assert_eq!(store.cell(&sql).await, "closed rolled_back");
     let claimed = store.claim_one().await;
     assert_eq!((claimed.direction, &claimed.lease.onboarding), (Direction::Back, &id));
@@ -48,7 +48,7 @@ async fn of_many_who_ask_one_begins_and_the_audit_says_so_once(store: TestStore)
         begun += a.expect("it cleans up") + b.expect("it cleans up");
     }
     assert_eq!(begun, 25);
-    let actions = "SELECT operator || ': ' || reason || ', ' || count(*) FROM operator_actions WHERE kind = 'roll_back' GROUP BY operator, reason";
+    let actions = "SELECT operator || ': ' || reason || ', ' || count(*) FROM redrive_operator_actions WHERE kind = 'roll_back' GROUP BY operator, reason";
     assert_eq!(store.column(actions).await, ["redrive: it failed more than 1day ago, 25"]);
     assert_eq!(store.board(Query::default()).await.counts.letters.0, 0);
 }

@@ -123,12 +123,12 @@ async fn sixteen_submissions_of_one_action_apply_once(store: TestStore) {
     }
     let first = acting.join_all().await.into_iter().filter(|repeated| !repeated).count();
     assert_eq!(first, 1);
-    assert_eq!(store.cell("SELECT count(*) FROM operator_actions WHERE kind = 'resume'").await, "1");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_operator_actions WHERE kind = 'resume'").await, "1");
 }
 
 async fn no_audit_no_action(store: TestStore) {
     let (id, letter) = store.failed("ledger").await;
-    for table in ["operator_actions", "operator_action_targets"] {
+    for table in ["redrive_operator_actions", "redrive_operator_action_targets"] {
         let (make, drop) = match store.is_sqlite() {
             true => (
                 format!(
@@ -203,7 +203,9 @@ async fn a_resumes_preview_tells_how_many_would_fail_alike(store: TestStore) {
     for name in ["ledger", "payments", "billing"] {
         let (id, letter) = store.failed(name).await;
         if name != "ledger" {
-            store.sql(&format!("UPDATE dead_letters SET reason = 'permanent' WHERE id = '{letter}'")).await;
+            store
+                .sql(&format!("UPDATE redrive_dead_letters SET reason = 'permanent' WHERE id = '{letter}'"))
+                .await;
         }
         onboardings.push(Target { id, seen: None });
     }
@@ -239,7 +241,7 @@ async fn a_roll_back_of_waiting_work_begins_at_once(store: TestStore) {
     let row = store.page(&id).await.row;
     assert_eq!((row.status, row.phase), (Status::FailedCleanedUp, Some(Phase::RolledBack)));
     assert_ne!(store.cell("SELECT cleaned_up_at FROM onboarding_history").await, "NULL");
-    assert_eq!(store.cell("SELECT count(*) FROM work").await, "0");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_work").await, "0");
 }
 
 async fn a_wish_is_obeyed_at_the_holders_next_record(store: TestStore) {
@@ -292,7 +294,10 @@ async fn a_roll_back_that_was_asked_for_is_not_asked_for_again(store: TestStore)
         refused.contains("its roll-back was asked for already by ana at 12:00:00 UTC: its worker"),
         "{refused}"
     );
-    assert_eq!(store.cell("SELECT count(*) FROM operator_actions WHERE kind = 'roll_back'").await, "1");
+    assert_eq!(
+        store.cell("SELECT count(*) FROM redrive_operator_actions WHERE kind = 'roll_back'").await,
+        "1"
+    );
 }
 
 async fn a_wish_survives_completion(store: TestStore) {

@@ -130,7 +130,7 @@ async fn a_shared_entity_survives_one_owners_roll_back(store: TestStore) {
     assert_eq!(names(&store).await, ["Component:two", "Group:team"]);
     undone(&store, &two).await;
     assert!(names(&store).await.is_empty());
-    assert_eq!(store.cell("SELECT count(*) FROM entity_owners").await, "0");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_entity_owners").await, "0");
 }
 
 async fn what_others_had_registered_stays(store: TestStore) {

@@ -132,7 +132,9 @@ async fn an_entity_that_somebody_registers_at_the_same_moment_survives_a_roll_ba
         )
         .await;
     let id = store.trigger("ledger").await;
-    store.sql(&format!("INSERT INTO entity_owners (entity_id, onboarding_id) VALUES ('e-1', '{id}')")).await;
+    store
+        .sql(&format!("INSERT INTO redrive_entity_owners (entity_id, onboarding_id) VALUES ('e-1', '{id}')"))
+        .await;
     let onboarding = Target { id: id.clone(), seen: None };
     store.submit(Command::RollBack { onboarding, elsewhere: Elsewhere::Leave }).await.expect("it rolls back");
     let back = store.claim_one().await;
@@ -140,7 +142,7 @@ async fn an_entity_that_somebody_registers_at_the_same_moment_survives_a_roll_ba
     let other = Stranger::who_did(
         &store,
         "UPDATE entities SET updated_at = now() WHERE id = 'e-1'; \
-         INSERT INTO entity_owners (entity_id, onboarding_id) VALUES ('e-1', 'another')",
+         INSERT INTO redrive_entity_owners (entity_id, onboarding_id) VALUES ('e-1', 'another')",
     )
     .await;
     let undoing = store.record(&back, StepOutcome::RolledBack { writes: vec![Write::Unregister] });
@@ -172,7 +174,7 @@ async fn registering_what_somebody_registers_alike_at_the_same_moment_waits_for_
     // Another registering of the same team, not committed yet.
     let stranger = Stranger::who_did(
         &store,
-        "SELECT id FROM entities FOR KEY SHARE; INSERT INTO entity_owners SELECT id, 'another' FROM entities; \
+        "SELECT id FROM entities FOR KEY SHARE; INSERT INTO redrive_entity_owners SELECT id, 'another' FROM entities; \
          UPDATE entities SET updated_at = now()",
     )
     .await;
@@ -181,5 +183,5 @@ async fn registering_what_somebody_registers_alike_at_the_same_moment_waits_for_
     let registered = tokio::time::timeout(Duration::from_secs(5), store.record(&claimed, team())).await;
     assert_eq!(registered, Ok(Ok(Recorded::Released)), "it does not wait for the stranger");
     stranger.commits().await;
-    assert_eq!(store.cell("SELECT count(*) FROM entity_owners").await, "3");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_entity_owners").await, "3");
 }

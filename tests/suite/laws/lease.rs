@@ -137,7 +137,7 @@ async fn others_rows_are_never_claimed(store: TestStore) {
         )
         .await;
     assert!(store.claim("worker-a", 10).await.is_empty());
-    assert_eq!(store.cell("SELECT count(*) FROM work").await, "0");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_work").await, "0");
 }
 
 async fn a_write_by_others_fences_the_holder(store: TestStore) {
@@ -167,7 +167,7 @@ async fn what_others_ended_is_not_run_any_more(store: TestStore) {
     let id = store.trigger("ledger").await;
     store.sql(&format!("UPDATE onboarding_history SET status = 'completed' WHERE id = '{id}'")).await;
     assert!(store.claim("worker-a", 10).await.is_empty());
-    assert_eq!(store.cell("SELECT count(*) FROM work").await, "0");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_work").await, "0");
     assert_eq!(store.page(&id).await.row.phase, None, "it is elsewhere now");
 }
 

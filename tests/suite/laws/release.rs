@@ -242,7 +242,7 @@ async fn a_release_is_audited_with_its_reason(store: TestStore) {
     let [audit] = page.audit.as_slice() else { panic!("one action, not {:?}", page.audit) };
     assert_eq!((audit.kind.as_str(), audit.applied, audit.left_out), ("release", 1, 1));
     assert_eq!(audit.reason.as_ref().map(|reason| reason.as_str()), Some("the outage is over"));
-    let kinds = "SELECT target_kind || ' ' || target_id || ' ' || coalesce(left_out, '-') FROM operator_action_targets ORDER BY 1";
+    let kinds = "SELECT target_kind || ' ' || target_id || ' ' || coalesce(left_out, '-') FROM redrive_operator_action_targets ORDER BY 1";
     assert_eq!(
         store.column(kinds).await,
         ["key payments.charge/live -", "key payments.charge/nobody's not found"]
@@ -252,11 +252,11 @@ async fn a_release_is_audited_with_its_reason(store: TestStore) {
 async fn without_an_audit_nothing_is_released(store: TestStore) {
     begin(&store, "k", &hold("worker-a")).await;
     store.time.advance(LEASE);
-    store.sql("ALTER TABLE operator_action_targets RENAME TO elsewhere").await;
+    store.sql("ALTER TABLE redrive_operator_action_targets RENAME TO elsewhere").await;
     assert!(matches!(act(&store, &release(&["k"], None)).await, Err(Refusal::Store(_))));
-    store.sql("ALTER TABLE elsewhere RENAME TO operator_action_targets").await;
+    store.sql("ALTER TABLE elsewhere RENAME TO redrive_operator_action_targets").await;
     assert_eq!(page(&store, &key("k").key).await.row.life, KeyLife::LeaseOver);
-    assert_eq!(store.cell("SELECT count(*) FROM operator_actions").await, "0");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_operator_actions").await, "0");
 }
 
 async fn a_preview_judges_a_release_as_the_action_does(store: TestStore) {

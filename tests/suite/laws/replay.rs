@@ -157,7 +157,7 @@ async fn what_failed_again_before_goes_after_what_did_not(store: TestStore) {
     store.opened.store.act(&replay(&[&failed[0].1])).await.expect("it replays");
     pace(&store).await;
     all_end(&store, false).await;
-    let became = "SELECT id FROM dead_letters WHERE replays = 1 AND status = 'open'";
+    let became = "SELECT id FROM redrive_dead_letters WHERE replays = 1 AND status = 'open'";
     let worse = store.cell(became).await;
     store.opened.store.act(&replay(&[&worse, &failed[1].1])).await.expect("it replays");
     pace(&store).await;
@@ -240,7 +240,7 @@ async fn an_operator_stops_it_and_what_has_begun_goes_on(store: TestStore) {
     assert_eq!(plan.warnings[0].as_str(), "what was begun goes on: 1; what is open again: 2");
     let stopped = store.submit(stop()).await.expect("it stops");
     assert_eq!((stopped.kind.as_str(), stopped.applied()), ("stop", 1));
-    let audit = "SELECT a.kind || ' ' || t.target_kind FROM operator_actions a JOIN operator_action_targets t ON t.action_id = a.id \
+    let audit = "SELECT a.kind || ' ' || t.target_kind FROM redrive_operator_actions a JOIN redrive_operator_action_targets t ON t.action_id = a.id \
         WHERE a.kind = 'stop'";
     assert_eq!(store.column(audit).await, ["stop replay"]);
     store.time.advance(Duration::from_secs(60));
@@ -358,7 +358,7 @@ async fn a_replay_that_succeeds_closes_its_letter(store: TestStore) {
     assert_eq!(page.audit[0].kind.as_str(), "replay");
     let row = &store.board(Query::default()).await.replays[0];
     assert_eq!((row.succeeded, row.failed_again, row.waiting), (1, 0, 0));
-    assert_ne!(store.cell("SELECT ended_at FROM replays").await, "NULL");
+    assert_ne!(store.cell("SELECT ended_at FROM redrive_replays").await, "NULL");
 }
 
 async fn a_replay_that_fails_again_leaves_a_new_letter(store: TestStore) {
@@ -412,7 +412,7 @@ async fn two_operators_at_the_same_moment_apply_once(store: TestStore) {
         assert_eq!(taken.len(), 1);
         store.record(&taken[0], StepOutcome::Completed { done: done() }).await.expect("it completes");
     }
-    assert_eq!(store.cell("SELECT count(*) FROM replays").await, "6");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_replays").await, "6");
 }
 
 async fn two_letters_of_one_onboarding_are_replayed_once(store: TestStore) {
@@ -420,8 +420,8 @@ async fn two_letters_of_one_onboarding_are_replayed_once(store: TestStore) {
     let columns = "tenant_id, repo_url, state, error, error_class, error_fingerprint, reason, status, request, history, created_at";
     store
         .sql(&format!(
-            "INSERT INTO dead_letters (id, onboarding_id, {columns}) SELECT 'twin', onboarding_id, {columns} FROM dead_letters; \
-             UPDATE letter_groups SET open = 2"
+            "INSERT INTO redrive_dead_letters (id, onboarding_id, {columns}) SELECT 'twin', onboarding_id, {columns} FROM redrive_dead_letters; \
+             UPDATE redrive_letter_groups SET open = 2"
         ))
         .await;
     let receipt = store.opened.store.act(&replay(&[&id, "twin"])).await.expect("it replays");
@@ -444,7 +444,7 @@ async fn a_roll_back_skips_what_was_still_waiting(store: TestStore) {
         (Some("rolled_back"), "skipped")
     );
     assert_eq!(store.board(Query::default()).await.replays[0].waiting, 0);
-    assert_ne!(store.cell("SELECT ended_at FROM replays").await, "NULL");
+    assert_ne!(store.cell("SELECT ended_at FROM redrive_replays").await, "NULL");
 }
 
 async fn counters_of_groups_never_drift(store: TestStore) {
@@ -479,11 +479,11 @@ async fn counters_of_groups_never_drift(store: TestStore) {
         }
     }
     let kept = store
-        .column("SELECT error_fingerprint || ' ' || open || ' ' || replaying FROM letter_groups ORDER BY 1")
+        .column("SELECT error_fingerprint || ' ' || open || ' ' || replaying FROM redrive_letter_groups ORDER BY 1")
         .await;
     let counted = "SELECT g.error_fingerprint || ' ' || \
-        (SELECT count(*) FROM dead_letters l WHERE l.error_fingerprint = g.error_fingerprint AND l.status = 'open') || ' ' || \
-        (SELECT count(*) FROM dead_letters l WHERE l.error_fingerprint = g.error_fingerprint AND l.status = 'replaying') \
-        FROM letter_groups g ORDER BY 1";
+        (SELECT count(*) FROM redrive_dead_letters l WHERE l.error_fingerprint = g.error_fingerprint AND l.status = 'open') || ' ' || \
+        (SELECT count(*) FROM redrive_dead_letters l WHERE l.error_fingerprint = g.error_fingerprint AND l.status = 'replaying') \
+        FROM redrive_letter_groups g ORDER BY 1";
     assert_eq!(kept, store.column(counted).await);
 }

@@ -41,7 +41,9 @@ async fn secretive(store: &TestStore) -> [Detail; 3] {
         ))
         .await;
     store
-        .sql(&format!("UPDATE dead_letters SET request = '{{\"note\":\"hunter2\"}}' WHERE id = '{letter}'"))
+        .sql(&format!(
+            "UPDATE redrive_dead_letters SET request = '{{\"note\":\"hunter2\"}}' WHERE id = '{letter}'"
+        ))
         .await;
     store
         .sql(
@@ -72,7 +74,7 @@ async fn a_reveal_shows_the_payload_and_leaves_an_audit_row_without_it(store: Te
         let kept = store
             .cell(&format!(
                 "SELECT kind || ' ' || operator || ' ' || reason || ' ' || CAST(command AS text) || CAST(receipt AS text) \
-                 FROM operator_actions WHERE id = '{}'",
+                 FROM redrive_operator_actions WHERE id = '{}'",
                 ask.action
             ))
             .await;
@@ -91,12 +93,12 @@ async fn without_a_reason_nothing_is_revealed(store: TestStore) {
             assert_eq!(outcomes[0].left_out, Some(LeftOut::Unexplained));
         }
     }
-    assert_eq!(store.cell("SELECT count(*) FROM operator_actions WHERE kind = 'reveal'").await, "0");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_operator_actions WHERE kind = 'reveal'").await, "0");
 }
 
 async fn without_an_audit_nothing_is_revealed(store: TestStore) {
     let [of, ..] = secretive(&store).await;
-    store.sql("DROP TABLE operator_action_targets").await;
+    store.sql("DROP TABLE redrive_operator_action_targets").await;
     assert!(act(&store, &reveal(of)).await.is_err());
 }
 
@@ -106,7 +108,7 @@ async fn the_same_reveal_again_shows_it_again_and_another_under_its_name_does_no
     act(&store, &first).await.expect("it is shown");
     let again = act(&store, &first).await.expect("a lost reply is asked for again");
     assert!(again.repeated && again.revealed.is_some());
-    assert_eq!(store.cell("SELECT count(*) FROM operator_actions WHERE kind = 'reveal'").await, "1");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_operator_actions WHERE kind = 'reveal'").await, "1");
     let other = Submission { command: Command::Reveal { of: letter }, ..first };
     let told = act(&store, &other).await.expect("the first receipt");
     assert!(told.repeated && told.revealed.is_none(), "nobody audited that one");

@@ -172,7 +172,7 @@ async fn a_decision_takes_a_reason_and_taking_it_back_does_not(store: TestStore)
 async fn an_operation_nobody_knows_cannot_be_steered(store: TestStore) {
     assert_eq!(left_out(store.submit(force(Some(Forced::Open), None)).await), LeftOut::NotFound);
     assert_eq!(left_out(store.submit(pause("githb.create_hook", None)).await), LeftOut::NotFound);
-    assert_eq!(store.cell("SELECT count(*) FROM circuits").await, "0", "nothing is left of it");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_circuits").await, "0", "nothing is left of it");
     store.submit(pause("onboarding", None)).await.expect("the pipeline as a whole is always known");
 }
 
@@ -197,17 +197,17 @@ async fn the_same_decision_twice_applies_once_and_is_audited(store: TestStore) {
     let first = store.opened.store.act(&submission).await.expect("it acts");
     let second = store.opened.store.act(&submission).await.expect("it answers");
     assert!(!first.repeated && second.repeated);
-    assert_eq!(store.cell("SELECT version FROM circuits").await, "1");
-    let audit = "SELECT kind || ' ' || reason || ' ' || target_kind || ' ' || target_id FROM operator_actions a \
-        JOIN operator_action_targets t ON t.action_id = a.id";
+    assert_eq!(store.cell("SELECT version FROM redrive_circuits").await, "1");
+    let audit = "SELECT kind || ' ' || reason || ' ' || target_kind || ' ' || target_id FROM redrive_operator_actions a \
+        JOIN redrive_operator_action_targets t ON t.action_id = a.id";
     assert_eq!(store.column(audit).await, [format!("pause the outage is over circuit {HOOK}")]);
 }
 
 async fn without_an_audit_nothing_is_decided(store: TestStore) {
     known(&store).await;
-    store.sql("ALTER TABLE operator_action_targets RENAME TO elsewhere").await;
+    store.sql("ALTER TABLE redrive_operator_action_targets RENAME TO elsewhere").await;
     assert!(matches!(store.submit(force(Some(Forced::Open), None)).await, Err(Refusal::Store(_))));
-    store.sql("ALTER TABLE elsewhere RENAME TO operator_action_targets").await;
+    store.sql("ALTER TABLE elsewhere RENAME TO redrive_operator_action_targets").await;
     assert_eq!(steering(&store).await, []);
 }
 

@@ -75,9 +75,9 @@ async fn a_state_that_cannot_open_the_next_is_not_recorded(store: TestStore) {
     let id = store.trigger("ledger").await;
     let claimed = store.claim_one().await;
     store.sql(match store.is_sqlite() {
-        true => "CREATE TRIGGER deny BEFORE INSERT ON compensations BEGIN SELECT RAISE(ABORT, 'full'); END",
+        true => "CREATE TRIGGER deny BEFORE INSERT ON redrive_compensations BEGIN SELECT RAISE(ABORT, 'full'); END",
         false => "CREATE FUNCTION deny() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''full''; END'; \
-                  CREATE TRIGGER deny BEFORE INSERT ON compensations FOR EACH ROW EXECUTE FUNCTION deny()",
+                  CREATE TRIGGER deny BEFORE INSERT ON redrive_compensations FOR EACH ROW EXECUTE FUNCTION deny()",
     }).await;
     let before = store.everything().await;
     let outcome = advanced("CONFIGURING_SYNC", Opening { intents: vec![intent("hook")], keys: vec![] });
@@ -99,7 +99,10 @@ async fn opening_twice_writes_once(store: TestStore) {
         let opened = store.opened.store.open(&claimed.lease, &claimed.state, &opening).await;
         assert_eq!(opened.expect("it opens"), Ok(()));
     }
-    assert_eq!(store.column("SELECT name FROM compensations ORDER BY seq").await, ["hook", "notification"]);
+    assert_eq!(
+        store.column("SELECT name FROM redrive_compensations ORDER BY seq").await,
+        ["hook", "notification"]
+    );
     assert_eq!(store.cell("SELECT attempts FROM idempotency_keys").await, "1");
 }
 

@@ -56,7 +56,7 @@ async fn sixteen_at_once_begin_one(store: TestStore) {
     assert_eq!(started, 1, "{answers:?}");
     assert_eq!(answers.iter().map(|a| &a.onboarding_id).collect::<HashSet<_>>().len(), 1);
     assert_eq!(store.cell("SELECT count(*) FROM onboarding_history").await, "1");
-    assert_eq!(store.cell("SELECT count(*) FROM work").await, "1");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_work").await, "1");
 }
 
 async fn a_completed_one_is_answered_with_its_entities(store: TestStore) {
@@ -137,5 +137,5 @@ async fn a_fingerprint_alone_is_not_enough(store: TestStore) {
 async fn nothing_is_audited_when_nothing_changed(store: TestStore) {
     ask(&store, request("ledger")).await;
     ask(&store, request("ledger")).await;
-    assert_eq!(store.cell("SELECT count(*) FROM operator_actions").await, "1");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_operator_actions").await, "1");
 }

@@ -124,7 +124,7 @@ async fn a_paused_workflow_holds_its_own_replays_and_no_others(store: TestStore)
     let letters = vec![Target { id: letter.as_str().into(), seen: None }];
     store.submit(Command::Replay { letters, pace: Pace::default() }).await.expect("it is replayed");
     assert_eq!(store.opened.store.pace_replays().await, Ok(0));
-    assert_eq!(store.cell("SELECT held_by FROM replays").await, "order");
+    assert_eq!(store.cell("SELECT held_by FROM redrive_replays").await, "order");
     unpause(&store, "order").await;
     assert_eq!(store.opened.store.pace_replays().await, Ok(1), "the pipeline's pause is not its own");
     store.claim_one().await;
@@ -173,7 +173,7 @@ async fn a_worker_claims_what_it_can_run_and_leaves_the_rest_untouched(store: Te
         unpause(&store, "refund").await;
     }
     let rows = |all: &str| {
-        all.lines().filter(|l| !l.starts_with("operator_action")).map(str::to_owned).collect::<Vec<_>>()
+        all.lines().filter(|l| !l.starts_with("redrive_operator_action")).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(rows(&store.everything().await), rows(&before));
     let taken = claim(&store, &orders(&[(3, &["RESERVING"])])).await;

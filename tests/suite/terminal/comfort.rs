@@ -67,5 +67,8 @@ async fn another_context_is_shown_in_the_same_run_and_one_that_is_away_is_said()
     go(&mut terminal, "staging");
     terminal.wait_for("acme/payments", LIMIT);
     leave(terminal);
-    assert_eq!(there.cell("SELECT count(*) FROM operator_actions WHERE kind <> 'trigger'").await, "0");
+    assert_eq!(
+        there.cell("SELECT count(*) FROM redrive_operator_actions WHERE kind <> 'trigger'").await,
+        "0"
+    );
 }

@@ -4,8 +4,11 @@ use super::{LIMIT, dashboard, leave};
 use crate::support::stores::TestStore;
 
 async fn untouched(store: &TestStore) {
-    assert_eq!(store.cell("SELECT status FROM dead_letters").await, "open");
-    assert_eq!(store.cell("SELECT count(*) FROM operator_actions WHERE kind <> 'trigger'").await, "0");
+    assert_eq!(store.cell("SELECT status FROM redrive_dead_letters").await, "open");
+    assert_eq!(
+        store.cell("SELECT count(*) FROM redrive_operator_actions WHERE kind <> 'trigger'").await,
+        "0"
+    );
 }
 
 #[tokio::test]
@@ -75,6 +78,6 @@ async fn a_confirmed_resume_is_applied_once_and_stands_in_the_audit() {
     terminal.wait_until("ana is in the audit", LIMIT, |screen| {
         screen.contains("┌ audit") && screen.contains("ana") && screen.contains("resume")
     });
-    assert_eq!(store.cell("SELECT count(*) FROM operator_actions WHERE kind = 'resume'").await, "1");
+    assert_eq!(store.cell("SELECT count(*) FROM redrive_operator_actions WHERE kind = 'resume'").await, "1");
     leave(terminal);
 }

@@ -23,7 +23,7 @@ pub(super) async fn all(conn: &mut Conn, now: Time) -> Result<Vec<CircuitRow>, s
     let mut circuits: BTreeMap<String, CircuitRow> = BTreeMap::new();
     let select = "SELECT r.operation, r.worker, r.state, r.failure_rate, r.opens_at, r.slow_rate, r.slow_opens_at, r.calls, r.probe_at, \
         r.budget_left, r.first_tries, r.retries, r.in_flight, r.places, CAST(r.denied AS text) AS denied, r.reported_at \
-        FROM circuit_reports r JOIN workers w ON w.id = r.worker WHERE w.beat_at > $1 ORDER BY r.operation, r.worker LIMIT $2";
+        FROM redrive_circuit_reports r JOIN redrive_workers w ON w.id = r.worker WHERE w.beat_at > $1 ORDER BY r.operation, r.worker LIMIT $2";
     for row in query(select).bind(now.minus(ALIVE)).bind(MOST).fetch_all(&mut *conn).await? {
         let (operation, at) = (row.text("operation")?, row.time("reported_at")?);
         let circuit = circuits.entry(operation.clone()).or_insert_with(|| fresh(&operation, at));
@@ -50,8 +50,7 @@ pub(super) async fn all(conn: &mut Conn, now: Time) -> Result<Vec<CircuitRow>, s
         circuit.last_action = row.last_action()?;
     }
     for (operation, circuit) in &mut circuits {
-        let held =
-            "SELECT count(*) AS n FROM (SELECT 1 AS one FROM work WHERE parked_by = $2 LIMIT $1) AS capped";
+        let held = "SELECT count(*) AS n FROM (SELECT 1 AS one FROM redrive_work WHERE parked_by = $2 LIMIT $1) AS capped";
         let held = query(held).bind(Query::COUNT_CAP).bind(operation.as_str());
         circuit.holds = Count(held.fetch_one(&mut *conn).await?.int("n")?);
     }
@@ -66,8 +65,8 @@ const DECIDED: &str = "SELECT c.operation, c.forced, c.forced_until, c.paused_at
     f.operator AS forced_operator, f.at AS forced_at, f.reason AS forced_reason, \
     p.operator AS paused_operator, p.at AS paused_since, p.reason AS paused_reason, \
     a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
-    FROM circuits c LEFT JOIN operator_actions f ON f.id = c.forced_by LEFT JOIN operator_actions p ON p.id = c.paused_by \
-    LEFT JOIN operator_actions a ON a.id = c.action_id ORDER BY c.operation LIMIT $1";
+    FROM redrive_circuits c LEFT JOIN redrive_operator_actions f ON f.id = c.forced_by LEFT JOIN redrive_operator_actions p ON p.id = c.paused_by \
+    LEFT JOIN redrive_operator_actions a ON a.id = c.action_id ORDER BY c.operation LIMIT $1";
 
 /// Everything that is held back, workflows too.
 pub(super) async fn pauses(conn: &mut Conn, now: Time) -> Result<Vec<PauseRow>, sqlx::Error> {

@@ -54,7 +54,7 @@ fn columns(listed: Listed, field: Option<Field>) -> Match {
         (Listed::Onboardings, Some(F::Error)) => Contains(&["h.error"]),
         (Listed::Onboardings, Some(F::Operation)) => Contains(&[
             "w.parked_by",
-            "(SELECT l.operation FROM dead_letters l WHERE l.onboarding_id = h.id ORDER BY l.created_at DESC, l.id DESC LIMIT 1)",
+            "(SELECT l.operation FROM redrive_dead_letters l WHERE l.onboarding_id = h.id ORDER BY l.created_at DESC, l.id DESC LIMIT 1)",
         ]),
         (Listed::Onboardings, Some(F::Id)) => Contains(&["h.id"]),
         (Listed::Onboardings, Some(F::Operator)) => Contains(&["a.operator"]),
@@ -172,7 +172,7 @@ fn condition(sql: &mut QueryBuilder<Db>, listed: Listed, term: &Term, now: Time)
     }
     if by_target {
         sql.push(
-            " OR EXISTS (SELECT 1 FROM operator_action_targets t WHERE t.action_id = a.id AND t.target_id = ",
+            " OR EXISTS (SELECT 1 FROM redrive_operator_action_targets t WHERE t.action_id = a.id AND t.target_id = ",
         );
         sql.push_bind(value).push(")");
     }
@@ -214,7 +214,7 @@ pub(super) async fn count(
         Listed::Onboardings => rows::ONBOARDING_FROM,
         Listed::Keys => rows::KEY_FROM,
         Listed::Letters => rows::LETTER_FROM,
-        Listed::Audit => "FROM operator_actions a ",
+        Listed::Audit => "FROM redrive_operator_actions a ",
     });
     sql.push("WHERE TRUE");
     if let Some(group) = group {

@@ -54,7 +54,7 @@ pub(super) async fn audit(
     limit: u32,
 ) -> Result<Vec<AuditRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(AUDIT);
-    sql.push("FROM operator_actions a ");
+    sql.push("FROM redrive_operator_actions a ");
     let wanted = |sql: &mut _| filter::push(sql, Listed::Audit, &query.filter, now);
     order::push_query(&mut sql, &order::AUDIT, query, limit, wanted);
     read_audit(conn, sql).await
@@ -75,13 +75,13 @@ pub(super) enum About<'a> {
 /// What operators did to one row, newest first.
 pub(super) async fn audit_of(conn: &mut Conn, about: About<'_>) -> Result<Vec<AuditRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(AUDIT);
-    sql.push("FROM operator_actions a WHERE a.id IN (SELECT t.action_id FROM operator_action_targets t WHERE t.left_out IS NULL AND ");
+    sql.push("FROM redrive_operator_actions a WHERE a.id IN (SELECT t.action_id FROM redrive_operator_action_targets t WHERE t.left_out IS NULL AND ");
     match about {
         About::Onboarding(id) => sql.push("t.onboarding_id = ").push_bind(id.to_owned()),
         About::Letter(id) => sql
             .push("t.target_kind = 'letter' AND (t.target_id = ")
             .push_bind(id.to_owned())
-            .push(" OR t.target_id IN (SELECT i.letter_id FROM replay_items i WHERE i.became = ")
+            .push(" OR t.target_id IN (SELECT i.letter_id FROM redrive_replay_items i WHERE i.became = ")
             .push_bind(id.to_owned())
             .push("))"),
         About::Key(id) => sql.push("t.target_kind = 'key' AND t.target_id = ").push_bind(id.to_owned()),
@@ -125,7 +125,7 @@ async fn first_targets(
     let mut sql = QueryBuilder::<Db>::new(
         "SELECT action_id, target_id FROM (SELECT action_id, target_id, \
          row_number() OVER (PARTITION BY action_id ORDER BY target_id) AS n \
-         FROM operator_action_targets WHERE action_id IN (",
+         FROM redrive_operator_action_targets WHERE action_id IN (",
     );
     let mut ids = sql.separated(", ");
     for row in audit {

@@ -23,7 +23,8 @@ pub(super) const ONBOARDINGS: Source =
     Source { from: rows::ONBOARDING_FROM, created: "h.created_at", id: "h.id" };
 pub(super) const KEYS: Source = Source { from: rows::KEY_FROM, created: "k.created_at", id: "k.key" };
 pub(super) const LETTERS: Source = Source { from: rows::LETTER_FROM, created: "l.created_at", id: "l.id" };
-pub(super) const AUDIT: Source = Source { from: "FROM operator_actions a ", created: "a.at", id: "a.id" };
+pub(super) const AUDIT: Source =
+    Source { from: "FROM redrive_operator_actions a ", created: "a.at", id: "a.id" };
 
 /// When an onboarding moved last, as its row tells it.
 const MOVED: &str = "(SELECT max(v) FROM (SELECT h.created_at AS v UNION ALL SELECT s.updated_at \

@@ -46,9 +46,10 @@ pub(super) async fn counts(conn: &mut Conn, now: Time) -> Result<Counts, sqlx::E
     let stuck_keys = "SELECT count(*) AS n, min(due) AS oldest FROM (SELECT coalesce(lease_until, locked_at, created_at) AS due \
         FROM idempotency_keys WHERE status = 'STARTED' AND (lease_until IS NULL OR lease_until <= $2) LIMIT $1) AS capped";
     let stuck_keys = query(stuck_keys).bind(Query::COUNT_CAP).bind(now).fetch_one(&mut *conn).await?;
-    let arrived = "SELECT count(*) AS n FROM (SELECT 1 AS one FROM dead_letters WHERE created_at > $2 LIMIT $1) AS capped";
+    let arrived = "SELECT count(*) AS n FROM (SELECT 1 AS one FROM redrive_dead_letters WHERE created_at > $2 LIMIT $1) AS capped";
     let arrived = query(arrived).bind(Query::COUNT_CAP).bind(now.minus(NEW)).fetch_one(&mut *conn).await?;
-    let oldest = "SELECT created_at FROM dead_letters WHERE status = 'open' ORDER BY created_at, id LIMIT 1";
+    let oldest =
+        "SELECT created_at FROM redrive_dead_letters WHERE status = 'open' ORDER BY created_at, id LIMIT 1";
     let oldest = query(oldest).fetch_optional(&mut *conn).await?;
     Ok(Counts {
         onboardings: capped(count(conn, capped!("onboarding_history")).await?),
@@ -72,18 +73,18 @@ pub(super) async fn counts(conn: &mut Conn, now: Time) -> Result<Counts, sqlx::E
             count(conn, capped!("idempotency_keys WHERE phase = 'failed_storage'")).await?,
         ),
         oldest_stuck_key: stuck_keys.opt_time("oldest")?.map(|t| t.0),
-        letters: capped(count(conn, capped!("dead_letters WHERE status = 'open'")).await?),
-        replaying: capped(count(conn, capped!("dead_letters WHERE status = 'replaying'")).await?),
-        quarantined: capped(count(conn, capped!("dead_letters WHERE status = 'quarantined'")).await?),
-        discarded: capped(count(conn, capped!("dead_letters WHERE status = 'discarded'")).await?),
+        letters: capped(count(conn, capped!("redrive_dead_letters WHERE status = 'open'")).await?),
+        replaying: capped(count(conn, capped!("redrive_dead_letters WHERE status = 'replaying'")).await?),
+        quarantined: capped(count(conn, capped!("redrive_dead_letters WHERE status = 'quarantined'")).await?),
+        discarded: capped(count(conn, capped!("redrive_dead_letters WHERE status = 'discarded'")).await?),
         letters_arrived: Count(arrived.int("n")?),
         oldest_letter: oldest.map(|row| row.time("created_at")).transpose()?.map(|t| t.0),
-        actions: capped(count(conn, capped!("operator_actions")).await?),
+        actions: capped(count(conn, capped!("redrive_operator_actions")).await?),
     })
 }
 
 pub(super) async fn workers(conn: &mut Conn, now: Time) -> Result<Vec<WorkerRow>, sqlx::Error> {
-    let select = "SELECT id, beat_at, running, metrics_url, CAST(runs AS text) AS runs FROM workers WHERE beat_at > $1 ORDER BY id LIMIT 200";
+    let select = "SELECT id, beat_at, running, metrics_url, CAST(runs AS text) AS runs FROM redrive_workers WHERE beat_at > $1 ORDER BY id LIMIT 200";
     let rows = query(select).bind(now.minus(SHOWN_WORKERS)).fetch_all(conn).await?;
     let worker = |row: &Row| {
         let beat_at = row.time("beat_at")?;
@@ -102,7 +103,7 @@ pub(super) async fn workers(conn: &mut Conn, now: Time) -> Result<Vec<WorkerRow>
 pub(super) async fn letter_groups(conn: &mut Conn, now: Time) -> Result<Vec<LetterGroup>, sqlx::Error> {
     let select = "SELECT g.error_fingerprint, g.error, g.operation, g.open, g.replaying, g.first_seen, g.last_seen, \
         a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
-        FROM letter_groups g LEFT JOIN operator_actions a ON a.id = g.action_id \
+        FROM redrive_letter_groups g LEFT JOIN redrive_operator_actions a ON a.id = g.action_id \
         WHERE g.open + g.replaying > 0 ORDER BY g.open + g.replaying DESC, g.error_fingerprint LIMIT 200";
     let rows = query(select).fetch_all(conn).await?;
     let group = |row: &Row| {
@@ -128,9 +129,9 @@ pub(super) async fn replays(conn: &mut Conn) -> Result<Vec<ReplayRow>, sqlx::Err
             concat!(
                 "SELECT r.id, r.operator, r.created_at, r.per_second, r.refail_limit, r.total, r.dispatched, r.succeeded, \
                  r.failed_again, r.new_errors, r.skipped, r.held_by, r.stopped_at, r.stopped_why, r.ended_at, r.version, a.reason, \
-                 CASE WHEN r.stopped_at IS NULL THEN 0 ELSE (SELECT count(*) FROM replay_items i WHERE i.replay_id = r.id \
+                 CASE WHEN r.stopped_at IS NULL THEN 0 ELSE (SELECT count(*) FROM redrive_replay_items i WHERE i.replay_id = r.id \
                  AND i.outcome = 'skipped' AND i.dispatched_at IS NULL AND i.ended_at = r.stopped_at) END AS open_again \
-                 FROM replays r LEFT JOIN operator_actions a ON a.id = r.action_id WHERE ",
+                 FROM redrive_replays r LEFT JOIN redrive_operator_actions a ON a.id = r.action_id WHERE ",
                 $where,
                 " ORDER BY r.created_at DESC, r.id DESC LIMIT 20"
             )

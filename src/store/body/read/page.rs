@@ -100,7 +100,7 @@ async fn entities(conn: &mut Conn, id: &str) -> Result<Vec<SafeText>, sqlx::Erro
         return Ok(Vec::new());
     }
     let select = "SELECT e.kind, coalesce(e.metadata ->> 'namespace', 'default') AS namespace, e.metadata ->> 'name' AS name \
-        FROM entity_owners o JOIN entities e ON e.id = o.entity_id WHERE o.onboarding_id = $1 ORDER BY 1, 2, 3 LIMIT 2000";
+        FROM redrive_entity_owners o JOIN entities e ON e.id = o.entity_id WHERE o.onboarding_id = $1 ORDER BY 1, 2, 3 LIMIT 2000";
     let reference = |row: &Row| -> Result<SafeText, sqlx::Error> {
         let reference = format!("{}:{}/{}", row.text("kind")?, row.text("namespace")?, row.text("name")?);
         Ok(SafeText::new(&reference.to_lowercase()))
@@ -130,14 +130,14 @@ async fn entities(conn: &mut Conn, id: &str) -> Result<Vec<SafeText>, sqlx::Erro
 pub(super) async fn letter(conn: &mut Conn, id: &LetterId) -> Result<Option<LetterPage>, sqlx::Error> {
     let id = clean(id.as_str());
     let Some(row) = letters_where(conn, "l.id = ", &id).await?.pop() else { return Ok(None) };
-    let kept = query("SELECT idempotency_key FROM dead_letters WHERE id = $1");
+    let kept = query("SELECT idempotency_key FROM redrive_dead_letters WHERE id = $1");
     let kept = kept.bind(&id).fetch_one(&mut *conn).await?;
-    let (request, history) = match payload::may(conn, may_read!("dead_letters", "request")).await? {
+    let (request, history) = match payload::may(conn, may_read!("redrive_dead_letters", "request")).await? {
         true => {
             let select = concat!(
                 "SELECT CAST(history AS text) AS history, ",
                 payload!("CAST(request AS text)"),
-                " FROM dead_letters WHERE id = $1"
+                " FROM redrive_dead_letters WHERE id = $1"
             );
             let kept = query(select).bind(&id).fetch_one(&mut *conn).await?;
             let history: Vec<AttemptRow> = serde_json::from_value(kept.json("history")?).unwrap_or_default();
@@ -158,8 +158,8 @@ pub(super) async fn letter(conn: &mut Conn, id: &LetterId) -> Result<Option<Lett
 
 /// What replays did with the letter, and with the one it came from.
 async fn replays(conn: &mut Conn, letter: &str) -> Result<Vec<ReplayItemRow>, sqlx::Error> {
-    let select = "SELECT i.replay_id, i.letter_id, i.outcome, i.ended_at, i.became, i.reason FROM replay_items i \
-        JOIN replays r ON r.id = i.replay_id WHERE i.letter_id = $1 OR i.became = $1 ORDER BY r.created_at, r.id";
+    let select = "SELECT i.replay_id, i.letter_id, i.outcome, i.ended_at, i.became, i.reason FROM redrive_replay_items i \
+        JOIN redrive_replays r ON r.id = i.replay_id WHERE i.letter_id = $1 OR i.became = $1 ORDER BY r.created_at, r.id";
     let rows = query(select).bind(letter).fetch_all(conn).await?;
     let item = |row: &Row| {
         Ok(ReplayItemRow {

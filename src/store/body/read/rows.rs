@@ -18,13 +18,13 @@ use crate::{
 pub(super) const ONBOARDING: &str = "SELECT h.id, h.tenant_id, h.repo_url, h.workspace_id, h.status, h.phase, \
     coalesce(s.current_state, h.current_state) AS state, coalesce(w.attempt, h.attempt) AS attempt, h.error, \
     w.run_at, w.parked_by, w.owner, w.lease_until, \
-    (SELECT l.id FROM dead_letters l WHERE l.onboarding_id = h.id AND l.status = 'open' ORDER BY l.created_at DESC, l.id DESC LIMIT 1) AS letter, \
+    (SELECT l.id FROM redrive_dead_letters l WHERE l.onboarding_id = h.id AND l.status = 'open' ORDER BY l.created_at DESC, l.id DESC LIMIT 1) AS letter, \
     h.created_at, s.updated_at, h.failed_at, h.cleaned_up_at, h.version, s.version AS s_version, \
     a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at ";
 pub(super) const ONBOARDING_FROM: &str = "FROM onboarding_history h \
     LEFT JOIN onboarding_state s ON s.onboarding_id = h.id \
-    LEFT JOIN work w ON w.kind = 'onboarding' AND w.subject_id = h.id \
-    LEFT JOIN operator_actions a ON a.id = h.action_id ";
+    LEFT JOIN redrive_work w ON w.kind = 'onboarding' AND w.subject_id = h.id \
+    LEFT JOIN redrive_operator_actions a ON a.id = h.action_id ";
 
 pub(super) fn onboarding(row: &Row, now: Time) -> Result<OnboardingRow, sqlx::Error> {
     let phase: Option<Phase> = row.word("phase")?;
@@ -59,8 +59,8 @@ pub(super) fn onboarding(row: &Row, now: Time) -> Result<OnboardingRow, sqlx::Er
 pub(super) const KEY: &str = "SELECT k.key, k.operation, k.status, k.phase, k.request_hash, k.conflicts, k.attempts, \
     CAST(k.response_code AS bigint) AS response_code, k.created_at, k.locked_at, k.locked_by, k.lease_until, k.expires_at, \
     k.onboarding_id, k.version, w.beat_at, a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at ";
-pub(super) const KEY_FROM: &str = "FROM idempotency_keys k LEFT JOIN workers w ON w.id = k.locked_by \
-    LEFT JOIN operator_actions a ON a.id = k.action_id ";
+pub(super) const KEY_FROM: &str = "FROM idempotency_keys k LEFT JOIN redrive_workers w ON w.id = k.locked_by \
+    LEFT JOIN redrive_operator_actions a ON a.id = k.action_id ";
 
 pub(super) fn key(row: &Row, now: Time) -> Result<KeyRow, sqlx::Error> {
     // A word we do not know counts as in flight, as `begin` judges it.
@@ -93,7 +93,7 @@ pub(super) const LETTER: &str = "SELECT l.id, l.onboarding_id, l.tenant_id, l.re
     l.error_fingerprint, l.reason, l.status, l.outcome, l.replays, l.created_at, l.version, \
     a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at ";
 pub(super) const LETTER_FROM: &str =
-    "FROM dead_letters l LEFT JOIN operator_actions a ON a.id = l.action_id ";
+    "FROM redrive_dead_letters l LEFT JOIN redrive_operator_actions a ON a.id = l.action_id ";
 
 pub(super) fn letter(row: &Row) -> Result<LetterRow, sqlx::Error> {
     Ok(LetterRow {

@@ -28,7 +28,7 @@ pub(super) async fn all(
     workers: &[WorkerRow],
 ) -> Result<Vec<Unclaimed>, sqlx::Error> {
     let select = "SELECT coalesce(h.workflow, $3) AS workflow, coalesce(h.workflow_version, $4) AS version, count(*) AS n \
-        FROM (SELECT subject_id FROM work WHERE run_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
+        FROM (SELECT subject_id FROM redrive_work WHERE run_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
         ORDER BY run_at LIMIT $2) AS first JOIN onboarding_history h ON h.id = first.subject_id \
         WHERE h.phase IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2";
     let select = query(select).bind(now).bind(LOOKED_AT).bind(WORKFLOW).bind(i64::from(WORKFLOW_VERSION));

@@ -1,2 +1,0 @@
--- Rights are granted on Postgres only.
-SELECT 1;
