@@ -59,6 +59,10 @@ const DEMO: &str = "demo · sqlite";
 pub struct Settings {
     /// The database, if one was named.
     pub database_url: Option<String>,
+    /// Where to listen and migrate when a pooler stands before the database.
+    pub listen_url: Option<String>,
+    /// How many connections to the database there may be at once, if that was said.
+    pub connections: Option<u32>,
     /// Where metrics endpoints are named; or what is wrong with that, for whoever needs them: a worker does not.
     pub metrics: Result<Vec<Origin>, String>,
     /// The Prometheus server's URL and how one is let in there, likewise.
@@ -102,6 +106,10 @@ pub struct Elsewhere {
     pub name: String,
     /// Its database, if it names one.
     pub database_url: Option<String>,
+    /// Where to listen and migrate when a pooler stands before that.
+    pub listen_url: Option<String>,
+    /// How many connections to it there may be at once, if that was said.
+    pub connections: Option<u32>,
     /// Where its metrics endpoints are named, or what is wrong with that.
     pub metrics: Result<Vec<Origin>, String>,
     /// Its Prometheus server, or what is wrong with it.
@@ -117,6 +125,8 @@ impl Settings {
     fn within(&self, place: &Elsewhere) -> Self {
         Self {
             database_url: place.database_url.clone(),
+            listen_url: place.listen_url.clone(),
+            connections: place.connections,
             metrics: place.metrics.clone(),
             prometheus: place.prometheus.clone(),
             read_only: place.read_only,
@@ -169,6 +179,11 @@ pub async fn open(settings: &Settings) -> anyhow::Result<Opened> {
 async fn open_as(settings: &Settings, options: OpenOptions) -> anyhow::Result<Opened> {
     let access = options.access;
     let injections = Arc::clone(&options.injections);
+    let options = OpenOptions {
+        connections: settings.connections.unwrap_or(options.connections),
+        listen_url: settings.listen_url.clone(),
+        ..options
+    };
     let opened = store::open(settings.database()?, options.of(&settings.engine)).await?;
     let store = injections.around_store(opened.store);
     let engine = Engine::new(Arc::clone(&store), opened.reader, access);
@@ -196,7 +211,14 @@ pub fn migrate(settings: &Settings) -> anyhow::Result<ExitCode> {
         if settings.read_only {
             bail!("read-only: start without --read-only to migrate");
         }
-        let applied = store::migrate(settings.database()?).await?;
+        let url = match &settings.listen_url {
+            None => settings.database()?,
+            Some(direct) => {
+                say(&format!("migrating at {}, past the pooler", store::label(direct)?))?;
+                direct
+            }
+        };
+        let applied = store::migrate(url).await?;
         match applied.as_slice() {
             [] => say("the schema is up to date")?,
             applied => {

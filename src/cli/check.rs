@@ -93,6 +93,17 @@ async fn database(settings: &Settings) -> Vec<Finding> {
         Finding::new(Found::Ok, "database", format!("{}{encryption}", seen.product)),
         Finding::new(Found::Ok, "schema", format!("migration {}, which this program expects", seen.schema)),
     ];
+    if let Some(how) = seen.pooler {
+        let says = format!(
+            "a pooler stands before the database ({how}): each transaction sets its own limits, and new work is found by {}",
+            if settings.listen_url.is_some() {
+                "listening at listen_url"
+            } else {
+                "polling, as no listen_url is named"
+            }
+        );
+        findings.push(Finding::new(Found::Ok, "pooler", says));
+    }
     findings.push(match (&seen.unreadable, &seen.unwritable) {
         (Some(why), _) => Finding::new(Found::Wrong, "rights", why),
         (None, Some(why)) if settings.read_only => Finding::new(Found::Ok, "rights", why),

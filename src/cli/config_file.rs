@@ -26,6 +26,8 @@ use crate::metrics::source::Preset;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) database_url: Option<String>,
+    pub(super) listen_url: Option<String>,
+    pub(super) connections: Option<u32>,
     /// Metrics endpoints that anybody may ask.
     pub(super) metrics: Vec<String>,
     /// Lists of them, in Prometheus's format.
@@ -63,6 +65,10 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Place {
     pub(super) database_url: Option<String>,
+    /// Where to listen for new work, and to migrate, when a pooler stands before the database.
+    pub(super) listen_url: Option<String>,
+    /// How many connections to it there may be at once.
+    pub(super) connections: Option<u32>,
     /// Metrics endpoints that anybody may ask.
     pub(super) metrics: Vec<String>,
     /// Lists of them, in Prometheus's format.

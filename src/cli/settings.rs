@@ -25,6 +25,8 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
     let place = match &flags.context {
         None => Place {
             database_url: values.database_url.clone(),
+            listen_url: values.listen_url.clone(),
+            connections: values.connections,
             metrics: values.metrics.clone(),
             file_sd: values.file_sd.clone(),
             target: values.target.clone(),
@@ -49,13 +51,19 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
     let database_url = flags.database_url.clone().or(place.database_url).or_else(|| variable("DATABASE_URL"));
     Ok(Settings {
         database_url,
+        listen_url: variable("REDRIVE_LISTEN_URL").or(place.listen_url),
+        connections: connections(place.connections, (&file, &within))?,
         metrics,
         prometheus,
         read_only: flags.read_only || place.read_only,
         operator: flags.operator.clone().or_else(login_name).unwrap_or_else(|| "unknown".to_owned()),
         context: flags.context.clone(),
         production: place.production,
-        contexts: values.context.iter().map(|(name, place)| elsewhere(name, place, flags, &file)).collect(),
+        contexts: values
+            .context
+            .iter()
+            .map(|(name, place)| elsewhere(name, place, flags, &file))
+            .collect::<anyhow::Result<_>>()?,
         preferences: comfort::preferences(&file)?,
         theme: comfort::theme(&file)?,
         upstreams: upstreams(&values.upstreams),
@@ -70,15 +78,32 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
 }
 
 /// A context that `:ctx` goes to. What was said on the command line of the first one's database is not said of it.
-fn elsewhere(name: &str, place: &Place, flags: &Common, file: &ConfigFile) -> Elsewhere {
+fn elsewhere(name: &str, place: &Place, flags: &Common, file: &ConfigFile) -> anyhow::Result<Elsewhere> {
     let within = ["context", name];
-    Elsewhere {
+    Ok(Elsewhere {
         name: name.to_owned(),
         database_url: place.database_url.clone().or_else(|| variable("DATABASE_URL")),
+        listen_url: place.listen_url.clone(),
+        connections: connections(place.connections, (file, &within))?,
         metrics: targets::origins(&[], place, (file, &within)),
         prometheus: targets::server(None, place, (file, &within)),
         read_only: flags.read_only || place.read_only,
         production: place.production,
+    })
+}
+
+/// How many connections a process may have; `None`: as many as suits it.
+fn connections(said: Option<u32>, (file, within): (&ConfigFile, &[&str])) -> anyhow::Result<Option<u32>> {
+    let expected = |found: &str| format!("connections is {found}: between 2 and 1,000 is expected");
+    if let Some(text) = variable("REDRIVE_CONNECTIONS") {
+        let said = text.parse().ok().filter(|n| (2..=1_000).contains(n));
+        return said.map(Some).with_context(|| format!("REDRIVE_CONNECTIONS: {}", expected(&text)));
+    }
+    match said {
+        Some(n) if !(2..=1_000).contains(&n) => {
+            Err(file.wrong(&[within, &["connections"]].concat(), &expected(&n.to_string())))
+        }
+        said => Ok(said),
     }
 }
 

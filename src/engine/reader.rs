@@ -699,6 +699,9 @@ pub enum Page {
 pub struct Board {
     /// The database's clock when it was read.
     pub at: DateTime<Utc>,
+    /// Why the database takes no writes, where it says so by itself: `the server is a standby`.
+    #[serde(default)]
+    pub read_only: Option<String>,
     /// The overview's numbers.
     pub counts: Counts,
     /// Workers heard of in the last hour.

@@ -14,7 +14,15 @@ pub(super) enum Address {
     /// `sqlite::memory:`: a file that goes when the store does.
     Temporary,
     /// `postgres://…`.
-    Postgres(Box<PgConnectOptions>),
+    Postgres(Box<Server>),
+}
+
+/// A Postgres server, or a pooler before it.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    pub(super) connect: PgConnectOptions,
+    /// `?pooler=transaction`: somebody says that it is a pooler. One may be met without that.
+    pub(super) pooler: bool,
 }
 
 impl Address {
@@ -38,15 +46,16 @@ impl Address {
             {
                 return Err(wrong("the password holds a / that must be written as %2F".to_owned()));
             }
-            let options = PgConnectOptions::from_str(url).map_err(|error| wrong(error.to_string()))?;
+            let (url, pooler) = without_pooler(url).map_err(wrong)?;
+            let options = PgConnectOptions::from_str(&url).map_err(|error| wrong(error.to_string()))?;
             let said = url.split_once('?').is_some_and(|(_, rest)| rest.contains("sslmode="));
-            let options = match is_near(&options) {
+            let connect = match is_near(&options) {
                 _ if said => options,
                 true => options.ssl_mode(PgSslMode::Prefer),
                 // The driver's default falls back to plain text silently.
                 false => options.ssl_mode(PgSslMode::VerifyFull),
             };
-            return Ok(Self::Postgres(Box::new(options)));
+            return Ok(Self::Postgres(Box::new(Server { connect, pooler })));
         }
         let hint = match url.starts_with(['/', '.']) {
             true => format!("; for the file, write sqlite:{url}"),
@@ -60,7 +69,7 @@ impl Address {
         let name = match self {
             Self::Temporary => return true,
             Self::File(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            Self::Postgres(options) => options.get_database().unwrap_or_default().to_owned(),
+            Self::Postgres(server) => server.connect.get_database().unwrap_or_default().to_owned(),
         };
         name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| matches!(word, "test" | "demo"))
     }
@@ -75,21 +84,43 @@ impl Address {
                 )
             }
             Self::Temporary => "sqlite (temporary)".to_owned(),
-            Self::Postgres(options) => {
-                let host = options
-                    .get_socket()
-                    .map_or_else(|| options.get_host().to_owned(), |s| s.display().to_string());
-                let port = if options.get_port() == 5432 {
-                    String::new()
-                } else {
-                    format!(":{}", options.get_port())
-                };
-                // What tells it apart first: a header may be short.
-                let user = options.get_username();
-                format!("{host}{port}/{} (postgres, {user}:***)", options.get_database().unwrap_or(user))
-            }
+            Self::Postgres(server) => server.label(server.pooler),
         }
     }
+}
+
+impl Server {
+    /// `host/name (postgres, user:***)`; what tells it apart first, because a header may be short.
+    pub(super) fn label(&self, pooler: bool) -> String {
+        let options = &self.connect;
+        let host =
+            options.get_socket().map_or_else(|| options.get_host().to_owned(), |s| s.display().to_string());
+        let port = match options.get_port() {
+            5432 => String::new(),
+            port => format!(":{port}"),
+        };
+        let user = options.get_username();
+        let through = if pooler { " through a pooler" } else { "" };
+        format!("{host}{port}/{} (postgres{through}, {user}:***)", options.get_database().unwrap_or(user))
+    }
+}
+
+/// The URL without `pooler=transaction`, which is ours, and whether it was there.
+fn without_pooler(url: &str) -> Result<(String, bool), String> {
+    let Some((address, parameters)) = url.split_once('?') else { return Ok((url.to_owned(), false)) };
+    let mut pooler = false;
+    let mut others = Vec::new();
+    for parameter in parameters.split('&') {
+        match parameter.split_once('=') {
+            Some(("pooler", "transaction")) => pooler = true,
+            Some(("pooler", _)) => {
+                return Err("pooler is followed by something else than transaction".to_owned());
+            }
+            _ => others.push(parameter),
+        }
+    }
+    let mark = if others.is_empty() { "" } else { "?" };
+    Ok((format!("{address}{mark}{}", others.join("&")), pooler))
 }
 
 /// On this machine: a socket or loopback.
@@ -126,7 +157,7 @@ mod tests {
 
     fn postgres(url: &str) -> PgConnectOptions {
         match Address::parse(url).unwrap() {
-            Address::Postgres(options) => *options,
+            Address::Postgres(server) => server.connect,
             _ => panic!("{url} is Postgres"),
         }
     }

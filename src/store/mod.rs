@@ -20,6 +20,7 @@ mod schema;
 pub mod sqlite;
 mod transaction;
 mod value;
+mod way;
 
 use std::{
     fmt,
@@ -88,8 +89,12 @@ pub struct OpenOptions {
     pub lock_timeout: Duration,
     /// The longest to wait for a connection.
     pub connect_timeout: Duration,
-    /// Connections at most; on SQLite, of readers.
+    /// Connections at most, at least 2; on Postgres one of them listens once a worker waits for work, on SQLite they
+    /// are the readers'.
     pub connections: u32,
+    /// Postgres only: where to listen for new work instead, and to migrate, when there is a pooler before the database
+    /// itself.
+    pub listen_url: Option<String>,
     /// How long a caller's trigger waits after a failure.
     pub cool_down: Duration,
     /// How many onboardings come back a second of those that one operation parked; above 0.
@@ -113,6 +118,7 @@ impl Default for OpenOptions {
             lock_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(5),
             connections: 8,
+            listen_url: None,
             cool_down: config::Engine::default().cool_down,
             unpark_per_second: config::Engine::default().unpark_per_second,
             quarantine_after: config::Engine::default().quarantine_after,
@@ -136,13 +142,18 @@ impl OpenOptions {
         }
     }
 
+    /// The longest one call may take on our side: the database's own limits come first, and say more.
+    fn patience(&self) -> Duration {
+        self.statement_timeout.max(self.lock_timeout) + Duration::from_secs(2)
+    }
+
     /// For a dashboard: few connections, short statements.
     pub fn dashboard(access: Access) -> Self {
         Self {
             access,
             application_name: "redrive dashboard".to_owned(),
             statement_timeout: Duration::from_secs(2),
-            connections: 3,
+            connections: 4,
             ..Self::default()
         }
     }
@@ -154,6 +165,14 @@ impl OpenOptions {
 /// When the URL cannot be read.
 pub fn is_for_trying(url: &str) -> Result<bool, StoreError> {
     Ok(Address::parse(url)?.is_for_trying())
+}
+
+/// What the database at `url` is called in headers and errors: never its password.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub fn label(url: &str) -> Result<String, StoreError> {
+    Ok(Address::parse(url)?.label())
 }
 
 /// An open database.
@@ -182,7 +201,7 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Opened, StoreError>
     let address = Address::parse(url)?;
     let label = address.label();
     Ok(match address {
-        Address::Postgres(connect) => postgres::open(*connect, options, label).await?,
+        Address::Postgres(server) => postgres::open(*server, options, label).await?,
         Address::File(path) => sqlite::open(path, options, label).await?,
         Address::Temporary => sqlite::open_temporary(options, label).await?,
     })
@@ -197,6 +216,8 @@ pub struct Inspection {
     pub schema: i64,
     /// Whether the connection is encrypted; `None` of a file.
     pub encrypted: Option<bool>,
+    /// How it is known that a pooler stands before it, if so.
+    pub pooler: Option<&'static str>,
     /// Why it cannot be read, if so.
     pub unreadable: Option<String>,
     /// Why it can only be looked at, if so.
@@ -211,7 +232,7 @@ pub async fn inspect(url: &str) -> Result<Inspection, StoreError> {
     let address = Address::parse(url)?;
     let label = address.label();
     match address {
-        Address::Postgres(connect) => postgres::inspect(*connect, &label).await,
+        Address::Postgres(server) => postgres::inspect(*server, &label).await,
         Address::File(path) => sqlite::inspect(&path, &label).await,
         Address::Temporary => Err(StoreError::Unreachable {
             database: label,
@@ -229,7 +250,7 @@ pub async fn migrate(url: &str) -> Result<Vec<Applied>, StoreError> {
     let address = Address::parse(url)?;
     let label = address.label();
     match address {
-        Address::Postgres(connect) => postgres::migrate(*connect, &label).await,
+        Address::Postgres(server) => postgres::migrate(*server, &label).await,
         Address::File(path) => sqlite::migrate(&path, &label).await,
         Address::Temporary => Err(StoreError::Unreachable {
             database: label,

@@ -15,15 +15,18 @@ use super::{
     Inspection, OpenOptions, Opened,
     error::{all_in_use, explain},
     schema::{self, Applied, Dialect},
+    way::Way,
 };
 use crate::engine::{Access, store::StoreError};
 
 pub(super) type Db = sqlx::Sqlite;
-pub(super) type Conn = SqliteConnection;
+pub(super) type RawConn = SqliteConnection;
 
 // Differs by necessity: SQLite has one writer, who says so at the beginning; there are no row locks.
 const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 const BEGIN_READ: &str = "BEGIN";
+const BEGIN_SINGLE: &str = BEGIN_WRITE;
+const WHY_READ_ONLY: &str = "SELECT NULL AS why";
 macro_rules! for_update {
     () => {
         ""
@@ -77,26 +80,29 @@ macro_rules! after {
 }
 
 /// Whoever writes has the database for itself already.
-async fn lock_action(_: &mut Conn, _: &str) -> Result<(), sqlx::Error> {
+async fn lock_action(_: &mut Conn<'_>, _: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
 /// Differs by necessity: the file has one lock, and how long that is waited for is its connection's `busy_timeout`.
 struct Patience;
 
-async fn wait_at_most(_: &mut Conn, _: Duration) -> Result<Patience, sqlx::Error> {
+async fn wait_at_most(_: &mut Conn<'_>, _: Duration) -> Result<Patience, sqlx::Error> {
     Ok(Patience)
 }
 
-async fn wait_as(_: &mut Conn, _: Patience) -> Result<(), sqlx::Error> {
+async fn wait_as(_: &mut Conn<'_>, _: Patience) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
 #[path = "body/mod.rs"]
 mod body;
+#[path = "door.rs"]
+mod door;
 mod wake;
 
 pub use body::transaction::{consume, once_in};
+use door::{Conn, Door};
 use wake::Wake;
 
 fn connect(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
@@ -108,21 +114,14 @@ fn connect(path: &Path, options: &OpenOptions) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// A transaction that SQLite ended by itself (a full disk does that) leaves its connection believing to be inside one
-/// still, so that it can begin no other: such a connection is closed instead of being used again.
+/// A file does not go away between two uses as a server does: nothing is asked before each.
 fn pool(connections: u32) -> SqlitePoolOptions {
-    // A file does not go away between two uses as a server does: nothing is asked before each.
-    SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false).after_release(
-        |connection, _| {
-            Box::pin(async move {
-                if connection.is_in_transaction() {
-                    // The ping comes after the rolling back that was queued when the transaction was dropped.
-                    connection.ping().await?;
-                }
-                Ok(!connection.is_in_transaction())
-            })
-        },
-    )
+    SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false)
+}
+
+/// A file has no server whose limits would say more, nor a pooler before it.
+fn door(pool: Pool<Db>, options: &OpenOptions) -> Door {
+    Door { pool, patience: options.patience(), limits: String::new(), way: Way::default() }
 }
 
 async fn reach(connect: &SqliteConnectOptions, label: &str) -> Result<SqliteConnection, StoreError> {
@@ -211,6 +210,7 @@ async fn open_kept(
         .connect_with(reading.clone())
         .await
         .map_err(opening)?;
+    let (write, read) = (write.map(|write| door(write, &options)), door(read, &options));
     let handle = body::Handle::new(write, read, &options, label.clone(), Wake::new(reading), kept);
     let handle = Arc::new(handle);
     Ok(Opened { store: handle.clone(), reader: handle, label })
@@ -235,6 +235,7 @@ pub(super) async fn inspect(path: &Path, label: &str) -> Result<Inspection, Stor
         product: format!("SQLite {release}"),
         schema: schema.unwrap_or_default(),
         encrypted: None,
+        pooler: None,
         unreadable: None,
         unwritable,
     })
@@ -303,8 +304,8 @@ mod tests {
         let reading = connect(&path, &options).read_only(true);
         let read = pool(1).connect_with(reading.clone()).await.expect("it opens");
         let store = body::Handle::new(
-            Some(write.clone()),
-            read,
+            Some(door(write.clone(), &options)),
+            door(read, &options),
             &options,
             "full.db".to_owned(),
             Wake::new(reading),

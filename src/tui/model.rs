@@ -388,7 +388,12 @@ impl Model {
 
     /// Whether nothing may be changed.
     pub fn read_only(&self) -> bool {
-        self.held || self.setting.access == Access::ReadOnly
+        self.held || self.setting.access == Access::ReadOnly || self.refusal().is_some()
+    }
+
+    /// Why the database takes no writes, as it says itself.
+    pub fn refusal(&self) -> Option<&str> {
+        self.board()?.read_only.as_deref()
     }
 
     /// What the database held, once it answered.

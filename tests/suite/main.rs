@@ -22,6 +22,7 @@ mod metrics;
 mod readme;
 mod record;
 mod schema;
+mod session;
 mod support;
 mod terminal;
 mod tui;

@@ -80,7 +80,7 @@ pub(super) async fn trigger(tx: &mut Tx, what: &Begin, action: &str) -> Result<A
 
 /// The row that stands for the request, or the newest that failed. A fingerprint alone is not enough: `:` can occur
 /// in the parts.
-pub(super) async fn newest(conn: &mut Conn, what: &Begin) -> Result<Option<String>, sqlx::Error> {
+pub(super) async fn newest(conn: &mut Conn<'_>, what: &Begin) -> Result<Option<String>, sqlx::Error> {
     let select = "SELECT id FROM onboarding_history WHERE fingerprint = $1 AND tenant_id = $2 AND repo_url = $3 \
         AND coalesce(workspace_id, '') = $4 AND status <> 'failed_cleaned_up' \
         ORDER BY CASE WHEN status = 'failed' THEN 1 ELSE 0 END, created_at DESC, id DESC LIMIT 1";

@@ -22,7 +22,7 @@ pub(super) struct Touched {
 }
 
 /// The receipt of an earlier submission of the same action.
-pub(super) async fn earlier(conn: &mut Conn, action: &ActionId) -> Result<Option<Receipt>, Fail> {
+pub(super) async fn earlier(conn: &mut Conn<'_>, action: &ActionId) -> Result<Option<Receipt>, Fail> {
     let select = "SELECT CAST(receipt AS text) AS receipt FROM redrive_operator_actions WHERE id = $1";
     let Some(row) = query(select).bind(clean(action.as_str())).fetch_optional(conn).await? else {
         return Ok(None);

@@ -195,7 +195,7 @@ async fn dismiss(tx: &mut Tx, id: &str) -> Result<Option<Claimed>, sqlx::Error> 
     Ok(None)
 }
 
-async fn failed_at(conn: &mut Conn, id: &str, state: &str) -> Result<Option<FailedAt>, sqlx::Error> {
+async fn failed_at(conn: &mut Conn<'_>, id: &str, state: &str) -> Result<Option<FailedAt>, sqlx::Error> {
     let select = "SELECT operation, class FROM redrive_attempts WHERE onboarding_id = $1 AND state = $2 AND outcome = 'failed' \
         ORDER BY seq DESC LIMIT 1";
     let row = query(select).bind(id).bind(state).fetch_optional(conn).await?;
@@ -204,13 +204,13 @@ async fn failed_at(conn: &mut Conn, id: &str, state: &str) -> Result<Option<Fail
     Ok(row.opt_text("operation")?.map(|operation| FailedAt { operation, timed_out }))
 }
 
-async fn subtasks(conn: &mut Conn, id: &str, state: &StateName) -> Result<Vec<String>, sqlx::Error> {
+async fn subtasks(conn: &mut Conn<'_>, id: &str, state: &StateName) -> Result<Vec<String>, sqlx::Error> {
     let select = "SELECT subtask FROM onboarding_progress WHERE onboarding_id = $1 AND state = $2 ORDER BY completed_at, subtask";
     let rows = query(select).bind(id).bind(state.as_str()).fetch_all(conn).await?;
     rows.iter().map(|row| row.text("subtask")).collect()
 }
 
-async fn compensations(conn: &mut Conn, id: &str) -> Result<Vec<Compensation>, sqlx::Error> {
+async fn compensations(conn: &mut Conn<'_>, id: &str) -> Result<Vec<Compensation>, sqlx::Error> {
     let select = concat!(
         "SELECT c.seq, c.state, c.operation, c.name, CAST(c.args AS text) AS args, c.status, c.attempts, c.error, ",
         relied_on_by!(),
@@ -236,7 +236,7 @@ async fn compensations(conn: &mut Conn, id: &str) -> Result<Vec<Compensation>, s
 
 /// How long until the earliest work is due that may be claimed, or, negative, for how long it has waited.
 pub(super) async fn next_due(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     runs: &Runs,
 ) -> Result<Option<TimeDelta>, sqlx::Error> {

@@ -18,7 +18,11 @@ const AT_MOST: i64 = 20;
 const WHO: &str = "redrive";
 
 /// The roll-backs of those that failed `after` ago or earlier, oldest first. Asked for by many, each is one action.
-pub(super) async fn due(conn: &mut Conn, now: Time, after: Duration) -> Result<Vec<Submission>, sqlx::Error> {
+pub(super) async fn due(
+    conn: &mut Conn<'_>,
+    now: Time,
+    after: Duration,
+) -> Result<Vec<Submission>, sqlx::Error> {
     let failed = "SELECT id, version FROM onboarding_history WHERE phase = 'failed' AND failed_at <= $1 \
         ORDER BY failed_at LIMIT $2";
     let rows = query(failed).bind(now.minus(after)).bind(AT_MOST).fetch_all(conn).await?;

@@ -29,7 +29,7 @@ pub(super) fn seconds(duration: Duration) -> f64 {
 
 /// Takes a key that nobody used, in one statement; `false` where there is one already. `at` is a bound time.
 pub(super) async fn first(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     at: Option<Time>,
     key: &KeyIntent,
     hold: &Hold,
@@ -125,7 +125,7 @@ impl Found {
 
 /// What a key that is there already answers without being changed; `None` where it has to be.
 pub(super) async fn look(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     at: Option<Time>,
     key: &KeyIntent,
     hold: &Hold,
@@ -139,7 +139,7 @@ pub(super) async fn look(
 
 /// The whole judgement, under the key's lock.
 pub(super) async fn begin(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     key: &KeyIntent,
     hold: &Hold,
@@ -202,7 +202,7 @@ pub(super) async fn begin(
 
 /// Lets a lease that nobody has taken over last anew.
 pub(super) async fn keep(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     at: Option<Time>,
     key: &KeyId,
     hold: &Hold,
@@ -218,7 +218,7 @@ pub(super) async fn keep(
 
 /// Ends work under a lease that nobody has taken over. The lease's id stays, so that saying it again is recognised.
 pub(super) async fn end(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     at: Option<Time>,
     key: &KeyId,
     hold: &Hold,

@@ -154,7 +154,7 @@ async fn end_item(
 
 /// Locks the replays whose counters this transaction may move: before any work row, and in order.
 pub(super) async fn lock_replays(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     onboardings: impl Iterator<Item = &str>,
 ) -> Result<(), sqlx::Error> {
     let mut replays = Vec::new();

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use sqlx::{Pool, pool::PoolConnection};
 
 use super::{
-    BEGIN_READ, BEGIN_WRITE, Conn, Db, NOW, Wake, lock_action, none_came_free, wait_as, wait_at_most,
+    BEGIN_READ, BEGIN_WRITE, Db, NOW, RawConn, WHY_READ_ONLY, Wake,
+    door::{Conn, Door},
+    lock_action, none_came_free, wait_as, wait_at_most,
 };
 use crate::{
     domain::{
@@ -31,7 +32,7 @@ use crate::{
     },
     store::{
         BoundTime, OpenOptions,
-        error::{Fail, explain, is_lock_timeout},
+        error::{Fail, is_lock_timeout},
         value::Time,
     },
 };
@@ -76,27 +77,14 @@ use tx::{Rules, Tx};
 
 /// An open database.
 pub(super) struct Handle {
-    write: Option<Pool<Db>>,
-    read: Pool<Db>,
+    write: Option<Door>,
+    read: Door,
     time: BoundTime,
     rules: Rules,
     label: String,
     wake: Wake,
     /// The folder of a temporary database, removed with this value.
     _kept: Option<tempfile::TempDir>,
-}
-
-/// Begins a transaction, to the end even if the caller gives up half-way: given up between the statement and its
-/// answer, the driver hands back to its pool a connection that is in a transaction and does not know it, and what is
-/// next done there by itself is never committed.
-async fn begin(pool: &Pool<Db>, how: &'static str) -> Result<sqlx::Transaction<'static, Db>, sqlx::Error> {
-    let pool = pool.clone();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it is waited for here, and outlives who gives up by one answer"
-    )]
-    let begun = tokio::spawn(async move { pool.begin_with(how).await }).await;
-    begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 /// Runs `$verb` in a transaction of its own and commits; again when somebody else was in the way and nothing happened.
@@ -134,8 +122,8 @@ macro_rules! in_transaction {
 
 impl Handle {
     pub(super) fn new(
-        write: Option<Pool<Db>>,
-        read: Pool<Db>,
+        write: Option<Door>,
+        read: Door,
         options: &OpenOptions,
         label: String,
         wake: Wake,
@@ -151,34 +139,39 @@ impl Handle {
     }
 
     async fn begin(&self) -> Result<Tx, Fail> {
-        let pool = self.write.as_ref().ok_or(Fail::Store(StoreError::ReadOnly))?;
-        self.wake.still_there(&self.label)?;
-        let mut inner = match begin(pool, BEGIN_WRITE).await {
-            Err(sqlx::Error::PoolTimedOut) => return Err(none_came_free(pool, &self.label).await.into()),
-            other => other?,
-        };
-        let now = self.now(&mut inner).await?;
-        Ok(Tx::new(inner, now, self.rules))
+        let door = self.writing()?;
+        let mut conn = self.free(door, door.begin(BEGIN_WRITE).await).await?;
+        let now = self.now(&mut conn).await?;
+        Ok(Tx::new(conn, now, self.rules))
     }
 
-    /// A connection that may write, outside of a transaction.
-    async fn connect(&self) -> Result<PoolConnection<Db>, Fail> {
-        let pool = self.write.as_ref().ok_or(Fail::Store(StoreError::ReadOnly))?;
+    /// A connection that may write, for statements that are each a transaction of their own.
+    async fn single(&self) -> Result<Conn<'static>, Fail> {
+        let door = self.writing()?;
+        self.free(door, door.single().await).await
+    }
+
+    fn writing(&self) -> Result<&Door, Fail> {
+        let door = self.write.as_ref().ok_or(Fail::Store(StoreError::ReadOnly))?;
         self.wake.still_there(&self.label)?;
-        match pool.acquire().await {
-            Err(sqlx::Error::PoolTimedOut) => Err(none_came_free(pool, &self.label).await.into()),
+        Ok(door)
+    }
+
+    async fn free<T>(&self, door: &Door, taken: Result<T, sqlx::Error>) -> Result<T, Fail> {
+        match taken {
+            Err(sqlx::Error::PoolTimedOut) => Err(none_came_free(&door.pool, &self.label).await.into()),
             other => Ok(other?),
         }
     }
 
     /// A read-only transaction: everything read in it is of one instant.
-    async fn look(&self) -> Result<(sqlx::Transaction<'static, Db>, Time), sqlx::Error> {
-        let mut inner = begin(&self.read, BEGIN_READ).await?;
-        let now = self.now(&mut inner).await?;
-        Ok((inner, now))
+    async fn look(&self) -> Result<(Conn<'static>, Time), sqlx::Error> {
+        let mut conn = self.read.begin(BEGIN_READ).await?;
+        let now = self.now(&mut conn).await?;
+        Ok((conn, now))
     }
 
-    async fn now(&self, conn: &mut Conn) -> Result<Time, sqlx::Error> {
+    async fn now(&self, conn: &mut Conn<'_>) -> Result<Time, sqlx::Error> {
         match self.time.get() {
             Some(at) => Ok(Time::new(at)),
             None => sqlx::query_scalar(NOW).fetch_one(conn).await,
@@ -205,14 +198,40 @@ impl Handle {
 
 /// Statements that are each a transaction of their own: whether one whose connection was lost happened is not known.
 macro_rules! in_one_statement {
-    ($self:ident, |$conn:ident, $at:ident| $verb:expr) => {
-        async {
-            let mut connection = $self.connect().await?;
-            let ($conn, $at) = (&mut *connection, $self.time.get().map(Time::new));
-            $verb.await.map_err(Fail::Commit)
+    ($self:ident, |$conn:ident, $at:ident| $verb:expr) => {{
+        let mut tries = 0_u32;
+        loop {
+            let tried = async {
+                let mut connection = $self.single().await?;
+                let ($conn, $at) = (&mut connection, $self.time.get().map(Time::new));
+                let value = $verb.await.map_err(Fail::Commit)?;
+                connection.commit().await.map_err(Fail::Commit)?;
+                Ok::<_, Fail>(value)
+            };
+            match tried.await {
+                Err(fail) if fail.met_pooler() && tries == 0 => tries += 1,
+                other => break other,
+            }
         }
-        .await
-    };
+    }};
+}
+
+/// Reads `$what` in a transaction that only reads.
+macro_rules! in_snapshot {
+    ($self:ident, $doing:literal, |$conn:ident, $now:ident| $what:expr) => {{
+        let mut tries = 0_u32;
+        loop {
+            let tried = async {
+                let (mut opened, $now) = $self.look().await?;
+                let $conn = &mut opened;
+                $what.await
+            };
+            match tried.await.map_err(Fail::Sql) {
+                Err(fail) if fail.met_pooler() && tries == 0 => tries += 1,
+                other => break other.map_err($self.say($doing)),
+            }
+        }
+    }};
 }
 
 #[async_trait]
@@ -326,12 +345,9 @@ impl Store for Handle {
 
     async fn clean_up(&self) -> Result<u64, StoreError> {
         let Some(after) = self.rules.cleanup_after else { return Ok(0) };
-        let looked = async {
-            let (mut tx, now) = self.look().await?;
-            clean_up::due(&mut tx, now, after).await
-        };
-        let due =
-            looked.await.map_err(|error| explain(&error, "looking for what is to be undone", &self.label))?;
+        let due = in_snapshot!(self, "looking for what is to be undone", |conn, now| clean_up::due(
+            conn, now, after
+        ))?;
         let mut begun = 0;
         for roll_back in due {
             match self.act(&roll_back).await {
@@ -353,11 +369,7 @@ impl Store for Handle {
     }
 
     async fn steering(&self) -> Result<Vec<Steering>, StoreError> {
-        let looked = async {
-            let (mut tx, now) = self.look().await?;
-            steering::steering(&mut tx, now).await
-        };
-        looked.await.map_err(|error| explain(&error, "reading what operators decided", &self.label))
+        in_snapshot!(self, "reading what operators decided", |conn, now| steering::steering(conn, now))
     }
 
     async fn leave(&self, worker: &WorkerId) -> Result<(), StoreError> {
@@ -365,11 +377,7 @@ impl Store for Handle {
     }
 
     async fn next_due(&self, runs: &Runs) -> Result<Option<TimeDelta>, StoreError> {
-        let looked = async {
-            let (mut tx, now) = self.look().await?;
-            claim::next_due(&mut tx, now, runs).await
-        };
-        looked.await.map_err(|error| explain(&error, "looking for due work", &self.label))
+        in_snapshot!(self, "looking for due work", |conn, now| claim::next_due(conn, now, runs))
     }
 
     async fn wait(&self, at_most: Duration) {
@@ -377,11 +385,7 @@ impl Store for Handle {
     }
 
     async fn gauges(&self) -> Result<Gauges, StoreError> {
-        let looked = async {
-            let (mut tx, _) = self.look().await?;
-            worker::gauges(&mut tx).await
-        };
-        looked.await.map_err(|error| explain(&error, "counting", &self.label))
+        in_snapshot!(self, "counting", |conn, _now| worker::gauges(conn))
     }
 }
 
@@ -389,19 +393,13 @@ impl Store for Handle {
 impl Reader for Handle {
     async fn read(&self, query: &Query) -> Result<Board, StoreError> {
         self.wake.still_there(&self.label)?;
-        let looked = async {
-            let (mut tx, now) = self.look().await?;
-            read::board(&mut tx, now, query).await
-        };
-        looked.await.map_err(|error| explain(&error, "reading the board", &self.label))
+        in_snapshot!(self, "reading the board", |conn, now| read::board(conn, now, query))
     }
 
     async fn standing(&self, command: &Command) -> Result<Standing, StoreError> {
-        let looked = async {
-            let (mut tx, now) = self.look().await?;
-            standing::of_command(&mut tx, now, command, &self.rules).await
-        };
-        looked.await.map_err(|error| explain(&error, "reading the preview", &self.label))
+        in_snapshot!(self, "reading the preview", |conn, now| {
+            standing::of_command(conn, now, command, &self.rules)
+        })
     }
 
     fn label(&self) -> String {

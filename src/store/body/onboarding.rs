@@ -133,7 +133,7 @@ fn work_of(row: &Row) -> Result<Work, sqlx::Error> {
 
 /// Looks at it; changes nothing and locks nothing.
 pub(super) async fn peek(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     id: &str,
 ) -> Result<Option<(Onboarding, Option<Work>)>, sqlx::Error> {
     let Some(row) = query(select_onboarding!()).bind(id).fetch_optional(&mut *conn).await? else {
@@ -144,20 +144,20 @@ pub(super) async fn peek(
 }
 
 /// Locks its work row, if it has one.
-pub(super) async fn lock_work(conn: &mut Conn, id: &str) -> Result<Option<Work>, sqlx::Error> {
+pub(super) async fn lock_work(conn: &mut Conn<'_>, id: &str) -> Result<Option<Work>, sqlx::Error> {
     let row = query(concat!(select_work!(), for_update!())).bind(id).fetch_optional(conn).await?;
     row.as_ref().map(work_of).transpose()
 }
 
 /// Locks its history row. After its work row, as everywhere.
-pub(super) async fn lock_history(conn: &mut Conn, id: &str) -> Result<Option<Onboarding>, sqlx::Error> {
+pub(super) async fn lock_history(conn: &mut Conn<'_>, id: &str) -> Result<Option<Onboarding>, sqlx::Error> {
     let locked = concat!(select_onboarding!(), for_update_of_h!());
     let row = query(locked).bind(id).fetch_optional(conn).await?;
     row.as_ref().map(onboarding_of).transpose()
 }
 
 /// Locks its history row, unless somebody else has: whoever claims does not wait for one row while others are due.
-pub(super) async fn lock_history_if_free(conn: &mut Conn, id: &str) -> Result<Lock, sqlx::Error> {
+pub(super) async fn lock_history_if_free(conn: &mut Conn<'_>, id: &str) -> Result<Lock, sqlx::Error> {
     let locked = concat!(select_onboarding!(), unless_locked_of_h!());
     if let Some(row) = query(locked).bind(id).fetch_optional(&mut *conn).await? {
         return onboarding_of(&row).map(|found| Lock::Ours(Box::new(found)));
@@ -178,7 +178,7 @@ pub(super) enum Lock {
 
 /// Another onboarding that is live or completed for the same request.
 pub(super) async fn superseded_by(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     onboarding: &Onboarding,
 ) -> Result<Option<OnboardingId>, sqlx::Error> {
     let select = "SELECT id FROM onboarding_history WHERE fingerprint = $1 AND tenant_id = $2 AND repo_url = $3 \

@@ -1,6 +1,6 @@
 //! The board: everything one query asks for, read in one transaction.
 
-use super::{Conn, row::Columns};
+use super::{Conn, WHY_READ_ONLY, row::Columns};
 use crate::{
     engine::reader::{AttemptRow, Board, Count, Detail, List, Page, Query, Rows},
     store::value::Time,
@@ -20,7 +20,7 @@ mod unclaimed;
 
 use filter::Listed;
 
-pub(super) async fn board(conn: &mut Conn, now: Time, query: &Query) -> Result<Board, sqlx::Error> {
+pub(super) async fn board(conn: &mut Conn<'_>, now: Time, query: &Query) -> Result<Board, sqlx::Error> {
     let counts = overview::counts(conn, now).await?;
     let limit = match query.limit {
         0 => Query::DEFAULT_LIMIT,
@@ -59,8 +59,10 @@ pub(super) async fn board(conn: &mut Conn, now: Time, query: &Query) -> Result<B
         Some(Detail::Letter(id)) => page::letter(conn, id).await?.map(|p| Page::Letter(Box::new(p))),
     };
     let pauses = circuits::pauses(conn, now).await?;
+    let read_only = sqlx::query(WHY_READ_ONLY).fetch_one(&mut *conn).await?.opt_text("why")?;
     Ok(Board {
         at: now.0,
+        read_only,
         poison: poison::find(conn, now).await?,
         unclaimed: unclaimed::all(conn, now, &workers).await?,
         workers,
@@ -76,7 +78,7 @@ pub(super) async fn board(conn: &mut Conn, now: Time, query: &Query) -> Result<B
 }
 
 /// An onboarding's attempts, oldest first, at most the newest 500.
-pub(super) async fn attempts(conn: &mut Conn, onboarding: &str) -> Result<Vec<AttemptRow>, sqlx::Error> {
+pub(super) async fn attempts(conn: &mut Conn<'_>, onboarding: &str) -> Result<Vec<AttemptRow>, sqlx::Error> {
     let select = "SELECT seq, state, attempt, worker, started_at, ended_at, outcome, operation, class, error, reason, delay_seconds \
         FROM redrive_attempts WHERE onboarding_id = $1 ORDER BY seq DESC LIMIT 500";
     let rows = sqlx::query(select).bind(onboarding).fetch_all(conn).await?;

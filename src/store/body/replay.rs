@@ -285,7 +285,7 @@ pub(super) async fn count_new_error(tx: &mut Tx, became: &LetterId) -> Result<()
 }
 
 /// What must be known of a replay to judge its stop.
-pub(super) async fn standing(conn: &mut Conn, id: &str) -> Result<Option<ReplayStanding>, sqlx::Error> {
+pub(super) async fn standing(conn: &mut Conn<'_>, id: &str) -> Result<Option<ReplayStanding>, sqlx::Error> {
     let select = "SELECT id, operator, total, dispatched, ended_at, stopped_at, stopped_why FROM redrive_replays WHERE id = $1";
     let row = query(select).bind(id).fetch_optional(conn).await?;
     let standing = |row: Row| {

@@ -38,7 +38,7 @@ pub(super) async fn reveal(tx: &mut Tx, of: &Detail, reasoned: Reasoned) -> Resu
 /// The receipt of an action that was done already; of a reveal with the payload, which is not kept with it, where it is
 /// the very same that was audited.
 pub(super) async fn again(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     submission: &Submission,
     receipt: Receipt,
 ) -> Result<Receipt, Fail> {
@@ -62,7 +62,7 @@ fn named(of: &Detail) -> (&'static str, &str) {
     }
 }
 
-async fn read(conn: &mut Conn, of: &Detail) -> Result<Option<Stored>, sqlx::Error> {
+async fn read(conn: &mut Conn<'_>, of: &Detail) -> Result<Option<Stored>, sqlx::Error> {
     let select = match of {
         Detail::Onboarding(_) => {
             "SELECT h.id AS onboarding_id, CAST(s.context AS text) AS payload FROM onboarding_history h \

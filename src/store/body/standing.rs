@@ -48,7 +48,7 @@ macro_rules! select_letter {
 
 /// Everything `command` names.
 pub(super) async fn of_command(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     command: &Command,
     rules: &Rules,
@@ -131,7 +131,7 @@ pub(super) async fn of_command(
 
 /// The onboarding that a trigger would find, if one stands for its request.
 async fn standing_for(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     begin: &Begin,
     rules: &Rules,
@@ -148,7 +148,7 @@ async fn standing_for(
 
 /// Which of them ended with a permanent error.
 async fn permanent(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     onboardings: &[Target<OnboardingId>],
 ) -> Result<Vec<OnboardingId>, sqlx::Error> {
     /// Either database takes more values in one statement.
@@ -173,7 +173,7 @@ async fn permanent(
 
 /// One onboarding, from what was read of it.
 pub(super) async fn of_onboarding(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     onboarding: Onboarding,
     work: Option<&Work>,
@@ -200,7 +200,7 @@ pub(super) async fn of_onboarding(
 
 /// One letter with its onboarding.
 async fn of_letter(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     id: &str,
     open_circuits: &BTreeSet<String>,
@@ -215,7 +215,7 @@ async fn of_letter(
 }
 
 /// Locks a letter's row; after its onboarding's.
-pub(super) async fn lock_letter(conn: &mut Conn, id: &str) -> Result<Option<Row>, sqlx::Error> {
+pub(super) async fn lock_letter(conn: &mut Conn<'_>, id: &str) -> Result<Option<Row>, sqlx::Error> {
     query(concat!(select_letter!(), for_update_of_h!())).bind(id).fetch_optional(conn).await
 }
 
@@ -235,7 +235,7 @@ pub(super) fn letter_of(row: &Row) -> Result<LetterStanding, sqlx::Error> {
 
 /// Locks a key's row; answers the onboarding behind it besides.
 pub(super) async fn lock_key(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     key: &str,
 ) -> Result<Option<(KeyStanding, Option<String>)>, sqlx::Error> {
@@ -272,7 +272,7 @@ pub(super) fn holder_alive(row: &Row, now: Time) -> Result<bool, sqlx::Error> {
 
 /// What was recorded to be undone, oldest first.
 pub(super) async fn compensations(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     onboarding: &str,
     open_circuits: &BTreeSet<String>,
 ) -> Result<Vec<CompensationStanding>, sqlx::Error> {
@@ -298,7 +298,7 @@ pub(super) async fn compensations(
 }
 
 /// Operations of which no call is made: paused, their circuit forced open, or computed to be open by some living worker.
-pub(super) async fn open_circuits(conn: &mut Conn, now: Time) -> Result<BTreeSet<String>, sqlx::Error> {
+pub(super) async fn open_circuits(conn: &mut Conn<'_>, now: Time) -> Result<BTreeSet<String>, sqlx::Error> {
     let select = "SELECT r.operation FROM redrive_circuit_reports r JOIN redrive_workers w ON w.id = r.worker \
         WHERE r.state = 'open' AND w.beat_at > $1 \
         AND NOT EXISTS (SELECT 1 FROM redrive_circuits c WHERE c.operation = r.operation AND c.forced IN ('forced_closed', 'disabled') \

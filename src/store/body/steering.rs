@@ -30,7 +30,7 @@ pub(super) fn holds(until: Option<Time>, now: Time) -> bool {
     until.is_none_or(|until| until > now)
 }
 
-pub(super) async fn steering(conn: &mut Conn, now: Time) -> Result<Vec<Steering>, sqlx::Error> {
+pub(super) async fn steering(conn: &mut Conn<'_>, now: Time) -> Result<Vec<Steering>, sqlx::Error> {
     let select = "SELECT c.operation, c.forced, c.forced_until, f.operator AS forced_operator, f.reason AS forced_reason, \
         c.paused_at, c.paused_until, p.operator AS paused_operator, p.reason AS paused_reason \
         FROM redrive_circuits c LEFT JOIN redrive_operator_actions f ON f.id = c.forced_by \
@@ -64,14 +64,14 @@ pub(super) async fn steering(conn: &mut Conn, now: Time) -> Result<Vec<Steering>
 }
 
 /// Whether anything is held back as a whole, so that who claims has to look closer.
-pub(super) async fn anything_paused(conn: &mut Conn, now: Time) -> Result<bool, sqlx::Error> {
+pub(super) async fn anything_paused(conn: &mut Conn<'_>, now: Time) -> Result<bool, sqlx::Error> {
     let select = "SELECT 1 FROM redrive_circuits WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > $1) LIMIT 1";
     Ok(query(select).bind(now).fetch_optional(conn).await?.is_some())
 }
 
 /// What must be known of an operation to judge a decision about it.
 pub(super) async fn standing(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     operation: &str,
     per_second: f64,
@@ -117,7 +117,7 @@ macro_rules! waits {
 }
 
 /// How much work waits for `operation`.
-async fn held(conn: &mut Conn, now: Time, operation: &str) -> Result<i64, sqlx::Error> {
+async fn held(conn: &mut Conn<'_>, now: Time, operation: &str) -> Result<i64, sqlx::Error> {
     let count = concat!(
         "SELECT count(*) AS n FROM (SELECT 1 AS one FROM redrive_work WHERE ",
         waits!(),

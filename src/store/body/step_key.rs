@@ -116,7 +116,7 @@ pub(super) async fn settle(
 
 /// The key the failing call of a state carried.
 pub(super) async fn carried(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     onboarding: &str,
     state: &str,
     fault: &Fault,

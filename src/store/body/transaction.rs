@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::{Connection, Transaction, query, query_scalar};
 
-use super::{Conn, Db, NOW, key, row::Columns, wait_as, wait_at_most};
+use super::{Conn, Db, NOW, RawConn, key, row::Columns, wait_as, wait_at_most};
 use crate::{
     domain::{canonical, key::KeyRun},
     engine::{
@@ -56,12 +56,12 @@ use crate::{
 /// [`Held::Store`] where the database failed, and on SQLite where the file's lock was waited for too long.
 /// [`Undone::Work`] is the work's own error.
 pub async fn once_in<E>(
-    tx: &mut Conn,
+    tx: &mut RawConn,
     operation: &Operation,
     client_key: &str,
     request: &(impl Serialize + ?Sized),
     observer: &dyn Observer,
-    work: impl AsyncFnOnce(&mut Conn) -> Result<Worked, E>,
+    work: impl AsyncFnOnce(&mut RawConn) -> Result<Worked, E>,
 ) -> Result<Outcome, Undone<E>> {
     const DOING: &str = "doing a thing once in a transaction";
     let hash = canonical::hash(request).map_err(|error| Held::Request(error.to_string()))?;
@@ -69,7 +69,7 @@ pub async fn once_in<E>(
     let hold = Hold::new("a transaction", operation.lease, operation.retention);
     // What is not committed below is rolled back when its savepoint is dropped.
     let mut outer = save(tx, DOING).await?;
-    let begun = begin(&mut outer, &key, &hold, operation.wait).await.map_err(say(DOING));
+    let begun = begin(&mut Conn::theirs(&mut outer), &key, &hold, operation.wait).await.map_err(say(DOING));
     let outcome = match &begun {
         Ok(begun) => begun.outcome(),
         Err(Held::InFlight { .. }) => KeyOutcome::InProgress,
@@ -98,7 +98,7 @@ pub async fn once_in<E>(
         }
         Worked::Freed(answer) => return Ok(Outcome { answer, source }),
     };
-    if !key::end(&mut outer, None, &key.key, &hold, &end).await.map_err(say(DOING))? {
+    if !key::end(&mut Conn::theirs(&mut outer), None, &key.key, &hold, &end).await.map_err(say(DOING))? {
         let why = "the work itself wrote the row of its key: leave that to this call".to_owned();
         return Err(Held::Store(StoreError::Failed { doing: DOING, why }).into());
     }
@@ -124,14 +124,16 @@ pub async fn once_in<E>(
 /// [`Held::Store`] where the database failed, or [`Held::InFlight`] where the other delivery took too long (on
 /// Postgres).
 pub async fn consume<T, E>(
-    tx: &mut Conn,
+    tx: &mut RawConn,
     message_id: &str,
     retention: Duration,
-    work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>,
+    work: impl AsyncFnOnce(&mut RawConn) -> Result<T, E>,
 ) -> Result<Consumed<T>, Undone<E>> {
     const DOING: &str = "consuming a message";
     let mut outer = save(tx, DOING).await?;
-    if let Some(at) = processed(&mut outer, message_id, retention).await.map_err(say(DOING))? {
+    if let Some(at) =
+        processed(&mut Conn::theirs(&mut outer), message_id, retention).await.map_err(say(DOING))?
+    {
         return Ok(Consumed::Duplicate { processed_at: at.0 });
     }
     let done = work(&mut outer).await.map_err(Undone::Work)?;
@@ -140,7 +142,7 @@ pub async fn consume<T, E>(
 }
 
 /// A savepoint in the caller's transaction.
-async fn save<'c>(conn: &'c mut Conn, doing: &'static str) -> Result<Transaction<'c, Db>, Held> {
+async fn save<'c>(conn: &'c mut RawConn, doing: &'static str) -> Result<Transaction<'c, Db>, Held> {
     if !conn.is_in_transaction() {
         let why = "the connection is in no transaction of sqlx: hand over one that `begin` made".to_owned();
         return Err(Held::Store(StoreError::Failed { doing, why }));
@@ -150,7 +152,7 @@ async fn save<'c>(conn: &'c mut Conn, doing: &'static str) -> Result<Transaction
 
 /// Takes the key or says why not; waits for a transaction that has it.
 async fn begin(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     key: &KeyIntent,
     hold: &Hold,
     wait: Duration,
@@ -169,7 +171,7 @@ async fn begin(
 }
 
 /// Records a message that is new, or was forgotten; answers when it was processed otherwise.
-async fn processed(conn: &mut Conn, id: &str, retention: Duration) -> Result<Option<Time>, sqlx::Error> {
+async fn processed(conn: &mut Conn<'_>, id: &str, retention: Duration) -> Result<Option<Time>, sqlx::Error> {
     let upsert = concat!(
         "INSERT INTO processed_messages (message_id, processed_at, expires_at) VALUES ($1, ",
         now!("$2"),

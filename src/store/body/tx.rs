@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Conn, Db};
+use super::Conn;
 use crate::{
     domain::letter::LetterStatus,
     store::{error::Fail, value::Time},
 };
 
 pub(super) struct Tx {
-    inner: sqlx::Transaction<'static, Db>,
+    conn: Conn<'static>,
     /// The database's clock when the transaction began; every statement is bound to it.
     pub(super) now: Time,
     pub(super) rules: Rules,
@@ -64,12 +64,12 @@ impl GroupShift {
 }
 
 impl Tx {
-    pub(super) fn new(inner: sqlx::Transaction<'static, Db>, now: Time, rules: Rules) -> Self {
-        Self { inner, now, rules, has_work: false, forgets: false, groups: BTreeMap::new() }
+    pub(super) fn new(conn: Conn<'static>, now: Time, rules: Rules) -> Self {
+        Self { conn, now, rules, has_work: false, forgets: false, groups: BTreeMap::new() }
     }
 
-    pub(super) fn conn(&mut self) -> &mut Conn {
-        &mut self.inner
+    pub(super) fn conn(&mut self) -> &mut Conn<'static> {
+        &mut self.conn
     }
 
     pub(super) fn group(&mut self, fingerprint: &str) -> &mut GroupShift {
@@ -85,14 +85,13 @@ impl Tx {
         for (fingerprint, shift) in std::mem::take(&mut self.groups) {
             self.shift(&fingerprint, shift).await?;
         }
-        self.inner.commit().await.map_err(Fail::Commit)?;
+        self.conn.commit().await.map_err(Fail::Commit)?;
         Ok(self.has_work)
     }
 
     /// Undoes everything and lets go of every lock.
     pub(super) async fn undo(self) {
-        // Where even this fails the connection is lost, and the database undoes it.
-        let _ = self.inner.rollback().await;
+        self.conn.undo().await;
     }
 
     async fn shift(&mut self, fingerprint: &str, shift: GroupShift) -> Result<(), sqlx::Error> {
@@ -101,27 +100,27 @@ impl Tx {
                 VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (error_fingerprint) DO UPDATE SET error = excluded.error, \
                 total = redrive_letter_groups.total + excluded.total, last_seen = excluded.last_seen";
             let insert = sqlx::query(insert).bind(fingerprint).bind(error).bind(operation).bind(count);
-            insert.bind(self.now).execute(&mut *self.inner).await?;
+            insert.bind(self.now).execute(&mut self.conn).await?;
         }
         let update = "UPDATE redrive_letter_groups SET open = open + $2, replaying = replaying + $3, \
             action_id = coalesce($4, action_id) WHERE error_fingerprint = $1";
         let update = sqlx::query(update).bind(fingerprint).bind(shift.open).bind(shift.replaying);
-        update.bind(shift.action).execute(&mut *self.inner).await?;
+        update.bind(shift.action).execute(&mut self.conn).await?;
         Ok(())
     }
 
     /// A point inside the transaction to come back to.
     pub(super) async fn save(&mut self) -> Result<Saved, sqlx::Error> {
-        sqlx::query("SAVEPOINT step").execute(&mut *self.inner).await?;
+        sqlx::query("SAVEPOINT step").execute(&mut self.conn).await?;
         Ok(Saved { has_work: self.has_work, groups: self.groups.clone() })
     }
 
     pub(super) async fn release(&mut self) -> Result<(), sqlx::Error> {
-        sqlx::query("RELEASE SAVEPOINT step").execute(&mut *self.inner).await.map(|_| ())
+        sqlx::query("RELEASE SAVEPOINT step").execute(&mut self.conn).await.map(|_| ())
     }
 
     pub(super) async fn back_to(&mut self, saved: Saved) -> Result<(), sqlx::Error> {
-        sqlx::query("ROLLBACK TO SAVEPOINT step").execute(&mut *self.inner).await?;
+        sqlx::query("ROLLBACK TO SAVEPOINT step").execute(&mut self.conn).await?;
         (self.has_work, self.groups) = (saved.has_work, saved.groups);
         self.release().await
     }

@@ -83,7 +83,7 @@ pub(super) async fn leave(tx: &mut Tx, worker: &WorkerId) -> Result<(), sqlx::Er
     Ok(())
 }
 
-pub(super) async fn gauges(conn: &mut Conn) -> Result<Gauges, sqlx::Error> {
+pub(super) async fn gauges(conn: &mut Conn<'_>) -> Result<Gauges, sqlx::Error> {
     let mut gauges = Gauges::default();
     for status in Status::ALL {
         let count = "SELECT count(*) AS n FROM (SELECT 1 AS one FROM onboarding_history WHERE status = $1 LIMIT $2) AS capped";

@@ -1,12 +1,16 @@
 //! Differs by necessity: LISTEN and NOTIFY. A notification is a statement of its own after the commit, because inside
 //! the transaction it would make commits queue, and at most twenty are sent a second. Behind it stands the caller's
-//! polling: a pooler in between may drop LISTEN without a word.
+//! polling. Nothing listens through a pooler, where it would stay on a connection that is somebody else's by then.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use sqlx::{PgPool, postgres::PgListener};
 use tokio::{sync::Notify, task::JoinSet};
 
+use super::door::Door;
 use crate::{clock, engine::store::StoreError};
 
 const CHANNEL: &str = "redrive_work";
@@ -15,26 +19,39 @@ const PAUSE: Duration = Duration::from_millis(50);
 const RECONNECT: Duration = Duration::from_secs(1);
 /// A notification of our own is heard by then, or not at all.
 const HEARD_BY: Duration = Duration::from_secs(2);
+/// After so long without a notification the connection is asked whether it is still there.
+const QUIET: Duration = Duration::from_secs(30);
 
 pub(super) struct Wake {
     here: Arc<Notify>,
     telling: Arc<Notify>,
+    /// Until somebody waits for the first time.
+    ear: Mutex<Option<Ear>>,
     /// Ends with this value.
-    _tasks: JoinSet<()>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// Where to listen.
+struct Ear {
+    pool: PgPool,
+    door: Door,
+    /// It has an address of its own, so that a pooler before the database does not matter.
+    apart: bool,
 }
 
 impl Wake {
-    pub(super) fn new(pool: PgPool) -> Self {
+    /// `listen` is where to listen, `apart` whether that is not where `door` leads.
+    pub(super) fn new(door: Door, listen: Option<PgPool>, apart: bool) -> Self {
         let (here, telling) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(tell(pool.clone(), telling.clone()));
-        tasks.spawn(listen(pool, here.clone()));
-        Self { here, telling, _tasks: tasks }
+        tasks.spawn(tell(door.clone(), telling.clone()));
+        let ear = listen.map(|pool| Ear { pool, door, apart });
+        Self { here, telling, ear: Mutex::new(ear), tasks: Mutex::new(tasks) }
     }
 
     /// One that hears nothing: who only reads does not wait for work.
     pub(super) fn deaf() -> Self {
-        Self { here: Arc::default(), telling: Arc::default(), _tasks: JoinSet::new() }
+        Self { here: Arc::default(), telling: Arc::default(), ear: Mutex::default(), tasks: Mutex::default() }
     }
 
     /// The server says itself when the database is not.
@@ -50,6 +67,10 @@ impl Wake {
     }
 
     pub(super) async fn wait(&self, at_most: Duration) {
+        if let Some(ear) = self.ear.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let listening = listen(ear, self.here.clone());
+            self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(listening);
+        }
         tokio::select! {
             () = self.here.notified() => {}
             () = clock::sleep(at_most) => {}
@@ -63,40 +84,61 @@ fn wake(here: &Notify) {
     here.notify_one();
 }
 
-async fn tell(pool: PgPool, telling: Arc<Notify>) {
+async fn tell(door: Door, telling: Arc<Notify>) {
     loop {
         telling.notified().await;
-        let sent = sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&pool).await;
-        if let Err(error) = sent {
+        if let Err(error) = notify(&door, "").await {
             tracing::debug!(%error, "others were not told of new work: they find it by polling");
         }
         clock::sleep(PAUSE).await;
     }
 }
 
-async fn listen(pool: PgPool, here: Arc<Notify>) {
-    loop {
-        if let Err(error) = hear(&pool, &here).await {
+async fn notify(door: &Door, what: &str) -> Result<(), sqlx::Error> {
+    let mut conn = door.single().await?;
+    sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(what).execute(&mut conn).await?;
+    conn.commit().await
+}
+
+async fn listen(ear: Ear, here: Arc<Notify>) {
+    while ear.is_welcome() {
+        if let Err(error) = ear.hear(&here).await {
             tracing::debug!(%error, "not listening for new work: polling until the database is back");
         }
         clock::sleep(RECONNECT).await;
     }
 }
 
-async fn hear(pool: &PgPool, here: &Notify) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen(CHANNEL).await?;
-    sqlx::query("SELECT pg_notify($1, 'self-test')").bind(CHANNEL).execute(pool).await?;
-    match tokio::time::timeout(HEARD_BY, listener.recv()).await {
-        Ok(heard) => drop(heard?),
-        Err(_) => tracing::warn!(
-            "notifications do not arrive, perhaps because of a pooler in between: new work is found by polling"
-        ),
+impl Ear {
+    /// Whether nothing but the server is at the other end, as far as we know.
+    fn is_welcome(&self) -> bool {
+        self.apart || self.door.way.pooler().is_none()
     }
-    // Something may have come before we listened.
-    wake(here);
-    loop {
-        listener.recv().await?;
+
+    async fn hear(&self, here: &Notify) -> Result<(), sqlx::Error> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(CHANNEL).await?;
+        notify(&self.door, "self-test").await?;
+        match tokio::time::timeout(HEARD_BY, listener.recv()).await {
+            Ok(heard) => drop(heard?),
+            Err(_) => tracing::warn!(
+                "notifications do not arrive, perhaps because of a pooler in between: new work is found by polling"
+            ),
+        }
+        // Something may have come before we listened.
         wake(here);
+        while self.is_welcome() {
+            match tokio::time::timeout(QUIET, listener.recv()).await {
+                Ok(heard) => drop(heard?),
+                Err(_) => {
+                    let asked =
+                        tokio::time::timeout(HEARD_BY, sqlx::query("SELECT 1").execute(&mut listener));
+                    asked.await.map_err(|_| super::no_answer(HEARD_BY))??;
+                    continue;
+                }
+            }
+            wake(here);
+        }
+        Ok(())
     }
 }

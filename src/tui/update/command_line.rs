@@ -193,7 +193,7 @@ fn run(model: &mut Model, typed: &str, word: Word) -> Result<Vec<Effect>, String
         Word::Do(action) => {
             let binding = binding_of(action);
             if binding.kind == Kind::Writes && model.read_only() {
-                return Err(why_read_only(model).to_owned());
+                return Err(why_read_only(model));
             }
             if action != Action::Filter && !binding.works_at(model.place()) {
                 return Err(format!("{typed} has nothing to act on here"));

@@ -210,20 +210,21 @@ fn back(model: &mut Model) -> Vec<Effect> {
 }
 
 /// Why nothing can be written, and what to do about it.
-fn why_read_only(model: &Model) -> &'static str {
-    match model.setting.access {
-        Access::ReadOnly if model.setting.playback.is_some() => {
-            "this is a recording: nothing can be changed in it"
+fn why_read_only(model: &Model) -> String {
+    match (model.setting.access, model.refusal()) {
+        (Access::ReadOnly, _) if model.setting.playback.is_some() => {
+            "this is a recording: nothing can be changed in it".to_owned()
         }
-        Access::ReadOnly => "this dashboard is read-only; start it without --read-only",
-        Access::ReadWrite => "this dashboard is read-only until :rw",
+        (_, Some(why)) => format!("the database takes no writes: {why}"),
+        (Access::ReadOnly, None) => "this dashboard is read-only; start it without --read-only".to_owned(),
+        (Access::ReadWrite, None) => "this dashboard is read-only until :rw".to_owned(),
     }
 }
 
 /// `:rw` and `:ro`.
 fn writing(model: &mut Model, wanted: bool) -> Result<Vec<Effect>, String> {
-    if wanted && model.setting.access == Access::ReadOnly {
-        return Err(why_read_only(model).to_owned());
+    if wanted && (model.setting.access == Access::ReadOnly || model.refusal().is_some()) {
+        return Err(why_read_only(model));
     }
     model.held = !wanted;
     let production =

@@ -64,10 +64,11 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
         facts.push((Span::styled(format!("targets {well}/{all}"), style), well < all));
     }
     // On a narrow screen only the unusual is said.
-    let access = match (model.read_only(), area.width >= 100) {
-        (true, _) => "read-only",
-        (false, true) => "read-write",
-        (false, false) => "",
+    let access = match (model.read_only(), model.refusal(), area.width >= 100) {
+        (true, Some(why), _) => format!("read-only: {why}"),
+        (true, None, _) => "read-only".to_owned(),
+        (false, _, true) => "read-write".to_owned(),
+        (false, _, false) => String::new(),
     };
     let time = format!("{} UTC ", model.now.format("%H:%M:%S"));
     let gap_before_clock = if access.is_empty() { "" } else { "   " };

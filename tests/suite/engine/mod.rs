@@ -22,7 +22,7 @@ macro_rules! stories {
 
 mod commits;
 mod file;
-mod noop;
+pub(crate) mod noop;
 mod poison;
 mod script;
 mod stories;

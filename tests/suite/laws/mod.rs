@@ -2,7 +2,7 @@
 //!
 //! Each law is a function over a fresh store; `laws!` makes a test of it for each dialect. Time is bound, not slept.
 
-/// Makes every law a test on SQLite and a test on Postgres.
+/// Makes every law a test on SQLite, on Postgres, and on Postgres behind a pooler that lends for transactions.
 macro_rules! laws {
     ($($law:ident),+ $(,)?) => {
         mod sqlite {
@@ -15,6 +15,12 @@ macro_rules! laws {
             $(#[tokio::test]
             async fn $law() {
                 super::$law(crate::support::stores::TestStore::postgres().await).await;
+            })+
+        }
+        mod pooler {
+            $(#[tokio::test]
+            async fn $law() {
+                super::$law(crate::support::stores::TestStore::pooler().await).await;
             })+
         }
     };

@@ -173,7 +173,10 @@ async fn a_worker_claims_what_it_can_run_and_leaves_the_rest_untouched(store: Te
         unpause(&store, "refund").await;
     }
     let rows = |all: &str| {
-        all.lines().filter(|l| !l.starts_with("redrive_operator_action")).map(str::to_owned).collect::<Vec<_>>()
+        all.lines()
+            .filter(|l| !l.starts_with("redrive_operator_action"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     assert_eq!(rows(&store.everything().await), rows(&before));
     let taken = claim(&store, &orders(&[(3, &["RESERVING"])])).await;

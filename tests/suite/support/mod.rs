@@ -10,6 +10,7 @@ pub(crate) mod daemon;
 pub(crate) mod example;
 pub(crate) mod keys;
 pub(crate) mod leash;
+pub(crate) mod pgbouncer;
 pub(crate) mod place;
 pub(crate) mod postgres;
 pub(crate) mod program;

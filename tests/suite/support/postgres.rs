@@ -160,11 +160,25 @@ impl Server {
 
     /// Restarts it as a crash would; it takes connections again when this returns.
     pub(crate) fn restart(&mut self) {
+        assert_eq!(self.told("restart"), "restarted", "the server restarts");
+    }
+
+    /// Adds a server that follows it; answers that one's URL.
+    pub(crate) fn standby(&mut self) -> String {
+        self.told("standby")
+    }
+
+    /// Makes the standby take writes; it does when this returns.
+    pub(crate) fn promote(&mut self) {
+        assert_eq!(self.told("promote"), "promoted", "the standby is promoted");
+    }
+
+    fn told(&mut self, what: &str) -> String {
         let input = self.child.stdin.as_mut().expect("its input is piped");
-        input.write_all(b"restart\n").expect("it reads");
+        input.write_all(format!("{what}\n").as_bytes()).expect("it reads");
         let mut line = String::new();
         self.said.read_line(&mut line).expect("the output is text");
-        assert_eq!(line.trim_end(), "restarted", "the server restarts");
+        line.trim_end().to_owned()
     }
 }
 

@@ -1,5 +1,5 @@
 //! A wire that can be cut: it stands between a store and its server and loses one request, or the answer to it, or to
-//! a COMMIT.
+//! a COMMIT; or everything on the lines that stand, in silence.
 //!
 //! It knows little of any protocol. What a client writes at once is one request, which is how the drivers here speak.
 
@@ -32,6 +32,9 @@ enum Cut {
 
 #[derive(Debug, Default)]
 struct Plan {
+    /// The lines so far, and up to which of them nothing passes any more.
+    lines: usize,
+    frozen: usize,
     seen: usize,
     cut: Option<Cut>,
     /// The cut was made.
@@ -67,7 +70,12 @@ impl Proxy {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(server) else { return };
                 let plan = Arc::clone(&plan);
-                std::thread::spawn(move || carry(client, server, &plan));
+                let line = {
+                    let mut plan = plan.lock().unwrap();
+                    plan.lines += 1;
+                    plan.lines
+                };
+                std::thread::spawn(move || carry(client, server, line, &plan));
             }
         });
         proxy
@@ -75,19 +83,26 @@ impl Proxy {
 
     /// From now on requests are counted from 1, and number `at` is lost with its connection.
     pub(crate) fn cut(&self, at: usize, lost: Lost) {
-        *self.plan.lock().unwrap() = Plan { seen: 0, cut: Some(Cut::Request(at, lost)), done: false };
+        *self.plan.lock().unwrap() = Plan { cut: Some(Cut::Request(at, lost)), ..Plan::default() };
     }
 
     /// From now on the answer to the COMMIT of the first transaction in which `text` is sent is swallowed.
     pub(crate) fn swallow_commit_of(&self, text: &str) {
         let cut = Cut::CommitOf(text.as_bytes().to_vec());
-        *self.plan.lock().unwrap() = Plan { seen: 0, cut: Some(cut), done: false };
+        *self.plan.lock().unwrap() = Plan { cut: Some(cut), ..Plan::default() };
     }
 
     /// From now on the COMMIT of the first transaction in which `text` is sent is lost with its connection.
     pub(crate) fn cut_commit_of(&self, text: &str, lost: Lost) {
         let cut = Cut::WireAtCommitOf(text.as_bytes().to_vec(), lost);
-        *self.plan.lock().unwrap() = Plan { seen: 0, cut: Some(cut), done: false };
+        *self.plan.lock().unwrap() = Plan { cut: Some(cut), ..Plan::default() };
+    }
+
+    /// From now on nothing passes on the lines that stand, and nobody hangs up: so a balancer drops packets. New lines
+    /// are whole.
+    pub(crate) fn freeze(&self) {
+        let mut plan = self.plan.lock().unwrap();
+        plan.frozen = plan.lines;
     }
 
     /// Whether the cut was made; of a commit: whether the server has answered it.
@@ -97,13 +112,16 @@ impl Proxy {
 }
 
 /// One connection, request by request; answers are passed on by a thread of their own.
-fn carry(mut client: TcpStream, mut server: TcpStream, plan: &Arc<Mutex<Plan>>) {
+fn carry(mut client: TcpStream, mut server: TcpStream, line: usize, plan: &Arc<Mutex<Plan>>) {
     let (mut answers, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
     let heard = Arc::new(Mutex::new(Answers::Heard));
     let (hearing, told) = (Arc::clone(&heard), Arc::clone(plan));
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(read @ 1..) = answers.read(&mut buffer) {
+            if line <= told.lock().unwrap().frozen {
+                continue;
+            }
             let heard = *hearing.lock().unwrap();
             match heard {
                 Answers::Swallowed => told.lock().unwrap().done = true,
@@ -117,6 +135,9 @@ fn carry(mut client: TcpStream, mut server: TcpStream, plan: &Arc<Mutex<Plan>>) 
     let mut buffer = vec![0; 64 * 1024];
     let mut transaction = Vec::new();
     while let Ok(read @ 1..) = client.read(&mut buffer) {
+        if line <= plan.lock().unwrap().frozen {
+            continue;
+        }
         let sent = &buffer[..read];
         if holds(sent, b"BEGIN") {
             transaction.clear();

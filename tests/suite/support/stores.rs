@@ -21,7 +21,10 @@ use redrive::{
 };
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use super::postgres::{self, TestDatabase};
+use super::{
+    pgbouncer,
+    postgres::{self, TestDatabase},
+};
 
 /// How long a lease lasts where a law does not care.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -38,6 +41,8 @@ pub(crate) struct TestStore {
     pub(crate) opened: Opened,
     pub(crate) url: String,
     pub(crate) time: BoundTime,
+    /// The address it is opened at, which may be a pooler's.
+    through: String,
     _folder: Option<tempfile::TempDir>,
     _database: Option<TestDatabase>,
 }
@@ -53,31 +58,45 @@ impl TestStore {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite:{}", folder.path().join("test.db").display());
         migrate(&url).await.expect("it migrates");
-        Self::over(url, Some(folder), None).await
+        Self::over(url.clone(), url, Some(folder), None).await
     }
 
     /// On Postgres, in a database of its own.
     pub(crate) async fn postgres() -> Self {
         let database = postgres::database().await;
-        Self::over(database.url.clone(), None, Some(database)).await
+        let url = database.url.clone();
+        Self::over(url.clone(), url, None, Some(database)).await
+    }
+
+    /// The same, opened through a pooler; rows by hand go past it.
+    pub(crate) async fn pooler() -> Self {
+        let database = postgres::database().await;
+        let through = pgbouncer::shared(&database.url).await.url_of(&database.url);
+        let url = database.url.clone();
+        Self::over(url, through, None, Some(database)).await
     }
 
     /// On the Postgres server at `url`, in the database it names, which has no tables yet.
     pub(crate) async fn postgres_at(url: &str) -> Self {
         migrate(url).await.expect("it migrates");
-        Self::over(url.to_owned(), None, None).await
+        Self::over(url.to_owned(), url.to_owned(), None, None).await
     }
 
-    async fn over(url: String, folder: Option<tempfile::TempDir>, database: Option<TestDatabase>) -> Self {
+    async fn over(
+        url: String,
+        through: String,
+        folder: Option<tempfile::TempDir>,
+        database: Option<TestDatabase>,
+    ) -> Self {
         let time = BoundTime::default();
         time.set(noon());
-        let opened = open(&url, options(&time)).await.expect("it opens");
-        Self { opened, url, time, _folder: folder, _database: database }
+        let opened = open(&through, options(&time, &url)).await.expect("it opens");
+        Self { opened, url, time, through, _folder: folder, _database: database }
     }
 
     /// The same database, opened once more, as another process would.
     pub(crate) async fn again(&self) -> Opened {
-        open(&self.url, options(&self.time)).await.expect("it opens again")
+        open(&self.through, options(&self.time, &self.url)).await.expect("it opens again")
     }
 
     pub(crate) fn is_sqlite(&self) -> bool {
@@ -215,8 +234,14 @@ impl TestStore {
     }
 }
 
-fn options(time: &BoundTime) -> OpenOptions {
-    OpenOptions { time: time.clone(), lock_timeout: Duration::from_secs(20), ..OpenOptions::default() }
+/// Behind a pooler new work is listened for at the server itself, the database's `direct` URL.
+fn options(time: &BoundTime, direct: &str) -> OpenOptions {
+    OpenOptions {
+        time: time.clone(),
+        lock_timeout: Duration::from_secs(20),
+        listen_url: direct.starts_with("postgres").then(|| direct.to_owned()),
+        ..OpenOptions::default()
+    }
 }
 
 /// Statements by hand in the database at `url`.

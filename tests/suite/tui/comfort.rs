@@ -21,6 +21,7 @@ use super::{
 };
 
 const NARROW: (u16, u16) = (80, 24);
+const WIDE: (u16, u16) = (120, 36);
 
 fn storm() -> Story {
     Story::of(worlds::storm(), NARROW)
@@ -231,6 +232,21 @@ fn production_is_read_only_until_rw_and_wants_a_reason() {
     let mut story = Story::with(worlds::storm(), NARROW, redrive::engine::Access::ReadOnly);
     story.press(": 'rw' Enter").see("start it without --read-only");
     assert_eq!(story.asked(), []);
+}
+
+#[test]
+fn a_standby_is_named_and_nothing_is_written_until_it_is_promoted() {
+    for size in [NARROW, WIDE] {
+        let mut world = worlds::storm();
+        let board = world.board.as_mut().unwrap();
+        board.read_only = Some("the server is a standby".to_owned());
+        let mut story = Story::of(world, size);
+        story.see("read-only: the server is a standby");
+        story.press("4 R").see("the database takes no writes: the server is a standby").not_see("Replay?");
+        story.press(": 'rw' Enter").see("the database takes no writes");
+        story.world.board.as_mut().unwrap().read_only = None;
+        story.look().not_see("read-only:").press("R").see("Replay?");
+    }
 }
 
 #[test]

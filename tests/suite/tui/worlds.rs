@@ -565,6 +565,7 @@ fn key_signals(storm: bool) -> KeySignals {
 
 fn board(counts: Counts) -> Board {
     Board {
+        read_only: None,
         at: noon(),
         counts,
         workers: Vec::new(),

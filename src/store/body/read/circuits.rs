@@ -19,7 +19,7 @@ use crate::{
 /// More operations than this are not shown.
 const MOST: i64 = 2_000;
 
-pub(super) async fn all(conn: &mut Conn, now: Time) -> Result<Vec<CircuitRow>, sqlx::Error> {
+pub(super) async fn all(conn: &mut Conn<'_>, now: Time) -> Result<Vec<CircuitRow>, sqlx::Error> {
     let mut circuits: BTreeMap<String, CircuitRow> = BTreeMap::new();
     let select = "SELECT r.operation, r.worker, r.state, r.failure_rate, r.opens_at, r.slow_rate, r.slow_opens_at, r.calls, r.probe_at, \
         r.budget_left, r.first_tries, r.retries, r.in_flight, r.places, CAST(r.denied AS text) AS denied, r.reported_at \
@@ -69,7 +69,7 @@ const DECIDED: &str = "SELECT c.operation, c.forced, c.forced_until, c.paused_at
     LEFT JOIN redrive_operator_actions a ON a.id = c.action_id ORDER BY c.operation LIMIT $1";
 
 /// Everything that is held back, workflows too.
-pub(super) async fn pauses(conn: &mut Conn, now: Time) -> Result<Vec<PauseRow>, sqlx::Error> {
+pub(super) async fn pauses(conn: &mut Conn<'_>, now: Time) -> Result<Vec<PauseRow>, sqlx::Error> {
     let mut pauses = Vec::new();
     for row in query(DECIDED).bind(MOST).fetch_all(conn).await? {
         if let Some(decision) = paused(&row, now)? {

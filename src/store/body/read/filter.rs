@@ -203,7 +203,7 @@ fn pattern(value: &str) -> String {
 
 /// How many match, up to the cap.
 pub(super) async fn count(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     listed: Listed,
     filter: &Filter,

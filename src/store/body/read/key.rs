@@ -39,7 +39,7 @@ enum Part {
 }
 
 pub(super) async fn list(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     query: &Query,
     limit: u32,
@@ -77,7 +77,7 @@ pub(super) async fn list(
 }
 
 async fn part(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     query: &Query,
     part: Part,
@@ -107,7 +107,7 @@ async fn part(
     sql.build().fetch_all(conn).await?.iter().map(|row| rows::key(row, now)).collect()
 }
 
-async fn one(conn: &mut Conn, key: &str) -> Result<Option<Row>, sqlx::Error> {
+async fn one(conn: &mut Conn<'_>, key: &str) -> Result<Option<Row>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(rows::KEY);
     sql.push(rows::KEY_FROM).push("WHERE k.key = ").push_bind(clean(key));
     sql.build().fetch_optional(conn).await
@@ -115,7 +115,7 @@ async fn one(conn: &mut Conn, key: &str) -> Result<Option<Row>, sqlx::Error> {
 
 /// An onboarding's keys, oldest first.
 pub(super) async fn of_onboarding(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     onboarding: &str,
 ) -> Result<Vec<KeyRow>, sqlx::Error> {
@@ -125,7 +125,11 @@ pub(super) async fn of_onboarding(
     sql.build().fetch_all(conn).await?.iter().map(|row| rows::key(row, now)).collect()
 }
 
-pub(super) async fn page(conn: &mut Conn, now: Time, key: &KeyId) -> Result<Option<KeyPage>, sqlx::Error> {
+pub(super) async fn page(
+    conn: &mut Conn<'_>,
+    now: Time,
+    key: &KeyId,
+) -> Result<Option<KeyPage>, sqlx::Error> {
     let Some(found) = one(conn, key.as_str()).await? else { return Ok(None) };
     let row = rows::key(&found, now)?;
     let stored = query("SELECT status AS word FROM idempotency_keys WHERE key = $1");
@@ -156,7 +160,7 @@ struct Answer {
     headers: Vec<SafeText>,
 }
 
-async fn answer(conn: &mut Conn, key: &KeyId) -> Result<Answer, sqlx::Error> {
+async fn answer(conn: &mut Conn<'_>, key: &KeyId) -> Result<Answer, sqlx::Error> {
     if !payload::may(conn, may_read!("idempotency_keys", "response_body")).await? {
         return Ok(Answer { shape: Some(mask::denied()), ..Answer::default() });
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) async fn onboardings(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     query: &Query,
     limit: u32,
@@ -30,7 +30,7 @@ pub(super) async fn onboardings(
 }
 
 pub(super) async fn letters(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     query: &Query,
     group: Option<&str>,
@@ -48,7 +48,7 @@ pub(super) async fn letters(
 }
 
 pub(super) async fn audit(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     query: &Query,
     limit: u32,
@@ -73,7 +73,7 @@ pub(super) enum About<'a> {
 }
 
 /// What operators did to one row, newest first.
-pub(super) async fn audit_of(conn: &mut Conn, about: About<'_>) -> Result<Vec<AuditRow>, sqlx::Error> {
+pub(super) async fn audit_of(conn: &mut Conn<'_>, about: About<'_>) -> Result<Vec<AuditRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(AUDIT);
     sql.push("FROM redrive_operator_actions a WHERE a.id IN (SELECT t.action_id FROM redrive_operator_action_targets t WHERE t.left_out IS NULL AND ");
     match about {
@@ -90,7 +90,7 @@ pub(super) async fn audit_of(conn: &mut Conn, about: About<'_>) -> Result<Vec<Au
     read_audit(conn, sql).await
 }
 
-async fn read_audit(conn: &mut Conn, mut sql: QueryBuilder<Db>) -> Result<Vec<AuditRow>, sqlx::Error> {
+async fn read_audit(conn: &mut Conn<'_>, mut sql: QueryBuilder<Db>) -> Result<Vec<AuditRow>, sqlx::Error> {
     let found = sql.build().fetch_all(&mut *conn).await?;
     let mut audit = Vec::with_capacity(found.len());
     for row in &found {
@@ -115,7 +115,7 @@ async fn read_audit(conn: &mut Conn, mut sql: QueryBuilder<Db>) -> Result<Vec<Au
 
 /// The first 20 targets of each.
 async fn first_targets(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     audit: &[AuditRow],
 ) -> Result<HashMap<String, Vec<SafeText>>, sqlx::Error> {
     let mut targets: HashMap<String, Vec<SafeText>> = HashMap::new();

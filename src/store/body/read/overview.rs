@@ -23,11 +23,11 @@ macro_rules! capped {
     };
 }
 
-async fn count(conn: &mut Conn, sql: &'static str) -> Result<i64, sqlx::Error> {
+async fn count(conn: &mut Conn<'_>, sql: &'static str) -> Result<i64, sqlx::Error> {
     query(sql).bind(Query::COUNT_CAP).fetch_one(conn).await?.int("n")
 }
 
-pub(super) async fn counts(conn: &mut Conn, now: Time) -> Result<Counts, sqlx::Error> {
+pub(super) async fn counts(conn: &mut Conn<'_>, now: Time) -> Result<Counts, sqlx::Error> {
     let capped = |n: i64| Count(n.min(Query::COUNT_CAP));
     let ours = count(
         conn,
@@ -83,7 +83,7 @@ pub(super) async fn counts(conn: &mut Conn, now: Time) -> Result<Counts, sqlx::E
     })
 }
 
-pub(super) async fn workers(conn: &mut Conn, now: Time) -> Result<Vec<WorkerRow>, sqlx::Error> {
+pub(super) async fn workers(conn: &mut Conn<'_>, now: Time) -> Result<Vec<WorkerRow>, sqlx::Error> {
     let select = "SELECT id, beat_at, running, metrics_url, CAST(runs AS text) AS runs FROM redrive_workers WHERE beat_at > $1 ORDER BY id LIMIT 200";
     let rows = query(select).bind(now.minus(SHOWN_WORKERS)).fetch_all(conn).await?;
     let worker = |row: &Row| {
@@ -100,7 +100,7 @@ pub(super) async fn workers(conn: &mut Conn, now: Time) -> Result<Vec<WorkerRow>
     rows.iter().map(worker).collect()
 }
 
-pub(super) async fn letter_groups(conn: &mut Conn, now: Time) -> Result<Vec<LetterGroup>, sqlx::Error> {
+pub(super) async fn letter_groups(conn: &mut Conn<'_>, now: Time) -> Result<Vec<LetterGroup>, sqlx::Error> {
     let select = "SELECT g.error_fingerprint, g.error, g.operation, g.open, g.replaying, g.first_seen, g.last_seen, \
         a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
         FROM redrive_letter_groups g LEFT JOIN redrive_operator_actions a ON a.id = g.action_id \
@@ -123,7 +123,7 @@ pub(super) async fn letter_groups(conn: &mut Conn, now: Time) -> Result<Vec<Lett
     rows.iter().map(group).collect()
 }
 
-pub(super) async fn replays(conn: &mut Conn) -> Result<Vec<ReplayRow>, sqlx::Error> {
+pub(super) async fn replays(conn: &mut Conn<'_>) -> Result<Vec<ReplayRow>, sqlx::Error> {
     macro_rules! replays {
         ($where:literal) => {
             concat!(

@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub(super) async fn onboarding_row(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     id: &str,
 ) -> Result<Option<OnboardingRow>, sqlx::Error> {
@@ -40,7 +40,7 @@ pub(super) async fn onboarding_row(
 
 /// Letters by one column, newest first.
 pub(super) async fn letters_where(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     condition: &'static str,
     value: &str,
 ) -> Result<Vec<LetterRow>, sqlx::Error> {
@@ -51,7 +51,7 @@ pub(super) async fn letters_where(
 }
 
 pub(super) async fn onboarding(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     id: &OnboardingId,
     workers: &[WorkerRow],
@@ -87,7 +87,7 @@ pub(super) async fn onboarding(
 
 type Subtask = (crate::domain::id::StateName, SafeText, chrono::DateTime<chrono::Utc>);
 
-async fn subtasks(conn: &mut Conn, id: &str) -> Result<Vec<Subtask>, sqlx::Error> {
+async fn subtasks(conn: &mut Conn<'_>, id: &str) -> Result<Vec<Subtask>, sqlx::Error> {
     let select = "SELECT state, subtask, completed_at FROM onboarding_progress WHERE onboarding_id = $1 \
         ORDER BY completed_at, state, subtask LIMIT 2000";
     let rows = query(select).bind(id).fetch_all(conn).await?;
@@ -95,7 +95,7 @@ async fn subtasks(conn: &mut Conn, id: &str) -> Result<Vec<Subtask>, sqlx::Error
 }
 
 /// Those it owns; for rows of others those they noted, as far as they exist.
-async fn entities(conn: &mut Conn, id: &str) -> Result<Vec<SafeText>, sqlx::Error> {
+async fn entities(conn: &mut Conn<'_>, id: &str) -> Result<Vec<SafeText>, sqlx::Error> {
     if !payload::may(conn, may_read!("entities", "metadata")).await? {
         return Ok(Vec::new());
     }
@@ -127,7 +127,7 @@ async fn entities(conn: &mut Conn, id: &str) -> Result<Vec<SafeText>, sqlx::Erro
     sql.build().fetch_all(conn).await?.iter().map(reference).collect()
 }
 
-pub(super) async fn letter(conn: &mut Conn, id: &LetterId) -> Result<Option<LetterPage>, sqlx::Error> {
+pub(super) async fn letter(conn: &mut Conn<'_>, id: &LetterId) -> Result<Option<LetterPage>, sqlx::Error> {
     let id = clean(id.as_str());
     let Some(row) = letters_where(conn, "l.id = ", &id).await?.pop() else { return Ok(None) };
     let kept = query("SELECT idempotency_key FROM redrive_dead_letters WHERE id = $1");
@@ -157,7 +157,7 @@ pub(super) async fn letter(conn: &mut Conn, id: &LetterId) -> Result<Option<Lett
 }
 
 /// What replays did with the letter, and with the one it came from.
-async fn replays(conn: &mut Conn, letter: &str) -> Result<Vec<ReplayItemRow>, sqlx::Error> {
+async fn replays(conn: &mut Conn<'_>, letter: &str) -> Result<Vec<ReplayItemRow>, sqlx::Error> {
     let select = "SELECT i.replay_id, i.letter_id, i.outcome, i.ended_at, i.became, i.reason FROM redrive_replay_items i \
         JOIN redrive_replays r ON r.id = i.replay_id WHERE i.letter_id = $1 OR i.became = $1 ORDER BY r.created_at, r.id";
     let rows = query(select).bind(letter).fetch_all(conn).await?;

@@ -26,7 +26,7 @@ macro_rules! payload {
 pub(super) use payload;
 
 /// Whether this role may read what `asks` about.
-pub(super) async fn may(conn: &mut Conn, asks: &'static str) -> Result<bool, sqlx::Error> {
+pub(super) async fn may(conn: &mut Conn<'_>, asks: &'static str) -> Result<bool, sqlx::Error> {
     use sqlx::Row as _;
     query(asks).fetch_one(conn).await?.try_get("may")
 }

@@ -22,7 +22,7 @@ const AGAIN: i32 = 2;
 const FLOW: i64 = 10;
 
 /// The few onboardings and keys that fail again and again, if the rest flow. A step's keys are its onboarding's.
-pub(super) async fn find(conn: &mut Conn, now: Time) -> Result<Option<Poison>, sqlx::Error> {
+pub(super) async fn find(conn: &mut Conn<'_>, now: Time) -> Result<Option<Poison>, sqlx::Error> {
     let select = "WITH newest AS (\
         SELECT id, name, onboarding, at, \
             attempts - CASE WHEN coalesce(phase, '') IN ('running', 'started') THEN 1 ELSE 0 END AS failures, CASE WHEN onboarding = 1 AND phase IN ('queued', 'running', 'waiting') THEN 1 \

@@ -23,7 +23,7 @@ const LOOKED_AT: i64 = 200;
 
 /// By definition, as far as the first of the queue show it. Where no worker is alive, nothing is said.
 pub(super) async fn all(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     workers: &[WorkerRow],
 ) -> Result<Vec<Unclaimed>, sqlx::Error> {
@@ -39,7 +39,7 @@ pub(super) async fn all(
 
 /// Says it on the page of one that is due.
 pub(super) async fn explain(
-    conn: &mut Conn,
+    conn: &mut Conn<'_>,
     now: Time,
     workers: &[WorkerRow],
     onboarding: &mut OnboardingRow,
