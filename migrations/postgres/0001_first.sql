@@ -33,17 +33,22 @@ CREATE INDEX redrive_onboarding_history_newest ON onboarding_history (created_at
 CREATE INDEX redrive_onboarding_history_status ON onboarding_history (status, created_at, id);
 CREATE INDEX redrive_onboarding_history_phase ON onboarding_history (phase, created_at, id) WHERE phase IS NOT NULL;
 -- What failed long ago is undone by itself: the oldest first.
-CREATE INDEX redrive_onboarding_history_failed ON onboarding_history (failed_at) WHERE phase = 'failed';
-CREATE INDEX redrive_onboarding_history_unknown ON onboarding_history (created_at)
+CREATE INDEX redrive_onboarding_history_failed ON onboarding_history (phase, failed_at) WHERE phase = 'failed';
+-- What others work on.
+CREATE INDEX redrive_onboarding_history_elsewhere ON onboarding_history (status, created_at, id) WHERE phase IS NULL;
+CREATE INDEX redrive_onboarding_history_unknown ON onboarding_history (status)
     WHERE status NOT IN ('in_progress', 'completed', 'failed', 'failed_cleaned_up');
 
 CREATE TABLE onboarding_state (
     onboarding_id text PRIMARY KEY,
     current_state text,
-    context jsonb,
-    last_checkpoint text,
+    -- JSON as text: its writers write and parse it themselves.
+    context text,
+    last_checkpoint timestamptz,
     updated_at timestamptz NOT NULL DEFAULT now(),
 
+    -- The state it stands at, or went back from.
+    checkpoint text,
     revision bigint NOT NULL DEFAULT 0,
     version bigint NOT NULL DEFAULT 0,
     elsewhere bigint NOT NULL DEFAULT 0
@@ -86,8 +91,8 @@ CREATE TABLE idempotency_keys (
     request_path text,
     request_hash text NOT NULL,
     status text NOT NULL,
-    response_code bigint,
-    response_body text,
+    response_code integer,
+    response_body jsonb,
     created_at timestamptz NOT NULL DEFAULT now(),
     locked_at timestamptz,
     locked_by text,
@@ -98,6 +103,7 @@ CREATE TABLE idempotency_keys (
     lease_id text,
     lease_until timestamptz,
     expires_at timestamptz,
+    -- Our answer's bytes, where the database does not print the body as they are.
     response_raw bytea,
     response_headers jsonb,
     conflicts bigint NOT NULL DEFAULT 0,
@@ -115,6 +121,7 @@ CREATE INDEX redrive_idempotency_keys_started ON idempotency_keys (created_at, k
 CREATE INDEX redrive_idempotency_keys_newest ON idempotency_keys (created_at, key);
 CREATE INDEX redrive_idempotency_keys_onboarding ON idempotency_keys (onboarding_id) WHERE onboarding_id IS NOT NULL;
 CREATE INDEX redrive_idempotency_keys_storage ON idempotency_keys (created_at, key) WHERE phase = 'failed_storage';
+CREATE INDEX redrive_idempotency_keys_elsewhere ON idempotency_keys (created_at, key) WHERE phase IS NULL;
 -- Keys and messages are forgotten when their retention is over; what others began has none and is left alone.
 CREATE INDEX redrive_idempotency_keys_expiry ON idempotency_keys (expires_at) WHERE expires_at IS NOT NULL;
 
@@ -268,7 +275,7 @@ CREATE TABLE redrive_dead_letters (
 );
 CREATE INDEX redrive_dead_letters_newest ON redrive_dead_letters (created_at, id);
 CREATE INDEX redrive_dead_letters_group ON redrive_dead_letters (error_fingerprint, created_at, id);
-CREATE INDEX redrive_dead_letters_onboarding ON redrive_dead_letters (onboarding_id);
+CREATE INDEX redrive_dead_letters_onboarding ON redrive_dead_letters (onboarding_id, status, created_at, id);
 CREATE INDEX redrive_dead_letters_idempotency ON redrive_dead_letters (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX redrive_dead_letters_open ON redrive_dead_letters (created_at, id) WHERE status = 'open';
 CREATE INDEX redrive_dead_letters_status ON redrive_dead_letters (status, created_at, id);
@@ -430,7 +437,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'redrive_viewer') THEN
         GRANT SELECT ON onboarding_progress, entity_relationships, processed_messages, redrive_work, redrive_attempts, redrive_letter_groups, redrive_replays, redrive_replay_items,
             redrive_circuits, redrive_circuit_reports, redrive_workers, redrive_locks, redrive_operator_action_targets, redrive_entity_owners, onboarding_history TO redrive_viewer;
-        GRANT SELECT (onboarding_id, current_state, last_checkpoint, updated_at, revision, version, elsewhere) ON onboarding_state TO redrive_viewer;
+        GRANT SELECT (onboarding_id, current_state, last_checkpoint, updated_at, checkpoint, revision, version, elsewhere) ON onboarding_state TO redrive_viewer;
         GRANT SELECT (id, api_version, kind, tenant_id, updated_at) ON entities TO redrive_viewer;
         GRANT SELECT (key, request_path, request_hash, status, response_code, created_at, locked_at, locked_by, operation, client_key, phase,
             lease_id, lease_until, expires_at, conflicts, attempts, onboarding_id, state, action_id, revision, version) ON idempotency_keys TO redrive_viewer;

@@ -33,17 +33,22 @@ CREATE INDEX redrive_onboarding_history_newest ON onboarding_history (created_at
 CREATE INDEX redrive_onboarding_history_status ON onboarding_history (status, created_at, id);
 CREATE INDEX redrive_onboarding_history_phase ON onboarding_history (phase, created_at, id) WHERE phase IS NOT NULL;
 -- What failed long ago is undone by itself: the oldest first.
-CREATE INDEX redrive_onboarding_history_failed ON onboarding_history (failed_at) WHERE phase = 'failed';
-CREATE INDEX redrive_onboarding_history_unknown ON onboarding_history (created_at)
+CREATE INDEX redrive_onboarding_history_failed ON onboarding_history (phase, failed_at) WHERE phase = 'failed';
+-- What others work on.
+CREATE INDEX redrive_onboarding_history_elsewhere ON onboarding_history (status, created_at, id) WHERE phase IS NULL;
+CREATE INDEX redrive_onboarding_history_unknown ON onboarding_history (status)
     WHERE status NOT IN ('in_progress', 'completed', 'failed', 'failed_cleaned_up');
 
 CREATE TABLE onboarding_state (
     onboarding_id text PRIMARY KEY NOT NULL,
     current_state text,
-    context json,
-    last_checkpoint text,
+    -- JSON as text: its writers write and parse it themselves.
+    context text,
+    last_checkpoint datetime,
     updated_at datetime NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')),
 
+    -- The state it stands at, or went back from.
+    checkpoint text,
     revision bigint NOT NULL DEFAULT 0,
     version bigint NOT NULL DEFAULT 0,
     elsewhere bigint NOT NULL DEFAULT 0
@@ -86,8 +91,8 @@ CREATE TABLE idempotency_keys (
     request_path text,
     request_hash text NOT NULL,
     status text NOT NULL,
-    response_code bigint,
-    response_body text,
+    response_code integer,
+    response_body json,
     created_at datetime NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')),
     locked_at datetime,
     locked_by text,
@@ -98,6 +103,7 @@ CREATE TABLE idempotency_keys (
     lease_id text,
     lease_until datetime,
     expires_at datetime,
+    -- Our answer's bytes, where the database does not print the body as they are.
     response_raw blob,
     response_headers json,
     conflicts bigint NOT NULL DEFAULT 0,
@@ -115,6 +121,7 @@ CREATE INDEX redrive_idempotency_keys_started ON idempotency_keys (created_at, k
 CREATE INDEX redrive_idempotency_keys_newest ON idempotency_keys (created_at, key);
 CREATE INDEX redrive_idempotency_keys_onboarding ON idempotency_keys (onboarding_id) WHERE onboarding_id IS NOT NULL;
 CREATE INDEX redrive_idempotency_keys_storage ON idempotency_keys (created_at, key) WHERE phase = 'failed_storage';
+CREATE INDEX redrive_idempotency_keys_elsewhere ON idempotency_keys (created_at, key) WHERE phase IS NULL;
 -- Keys and messages are forgotten when their retention is over; what others began has none and is left alone.
 CREATE INDEX redrive_idempotency_keys_expiry ON idempotency_keys (expires_at) WHERE expires_at IS NOT NULL;
 
@@ -143,14 +150,16 @@ BEGIN
     UPDATE onboarding_history SET cleaned_up_at = coalesce(strftime('%Y-%m-%dT%H:%M:%f000+00:00', NEW.cleaned_up_at, 'auto'), strftime('%Y-%m-%dT%H:%M:%f000+00:00', NEW.cleaned_up_at || ':00'), strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')), revision = revision + 1 WHERE rowid = NEW.rowid AND NEW.cleaned_up_at NOT GLOB '????-??-??T??:??:??.??????+00:00';
 END;
 CREATE TRIGGER redrive_onboarding_state_times_inserted AFTER INSERT ON onboarding_state
-WHEN NEW.updated_at NOT GLOB '????-??-??T??:??:??.??????+00:00'
+WHEN NEW.updated_at NOT GLOB '????-??-??T??:??:??.??????+00:00' OR NEW.last_checkpoint NOT GLOB '????-??-??T??:??:??.??????+00:00'
 BEGIN
     UPDATE onboarding_state SET updated_at = coalesce(strftime('%Y-%m-%dT%H:%M:%f000+00:00', NEW.updated_at, 'auto'), strftime('%Y-%m-%dT%H:%M:%f000+00:00', NEW.updated_at || ':00'), strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')), revision = revision + 1 WHERE rowid = NEW.rowid AND NEW.updated_at NOT GLOB '????-??-??T??:??:??.??????+00:00';
+    UPDATE onboarding_state SET last_checkpoint = coalesce(strftime('%Y-%m-%dT%H:%M:%f000+00:00', NEW.last_checkpoint, 'auto'), strftime('%Y-%m-%dT%H:%M:%f000+00:00', NEW.last_checkpoint || ':00'), strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')), revision = revision + 1 WHERE rowid = NEW.rowid AND NEW.last_checkpoint NOT GLOB '????-??-??T??:??:??.??????+00:00';
 END;
-CREATE TRIGGER redrive_onboarding_state_times_updated AFTER UPDATE OF updated_at ON onboarding_state
-WHEN NEW.updated_at NOT GLOB '????-??-??T??:??:??.??????+00:00'
+CREATE TRIGGER redrive_onboarding_state_times_updated AFTER UPDATE OF updated_at, last_checkpoint ON onboarding_state
+WHEN NEW.updated_at NOT GLOB '????-??-??T??:??:??.??????+00:00' OR NEW.last_checkpoint NOT GLOB '????-??-??T??:??:??.??????+00:00'
 BEGIN
     UPDATE onboarding_state SET updated_at = coalesce(strftime('%Y-%m-%dT%H:%M:%f000+00:00', NEW.updated_at, 'auto'), strftime('%Y-%m-%dT%H:%M:%f000+00:00', NEW.updated_at || ':00'), strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')), revision = revision + 1 WHERE rowid = NEW.rowid AND NEW.updated_at NOT GLOB '????-??-??T??:??:??.??????+00:00';
+    UPDATE onboarding_state SET last_checkpoint = coalesce(strftime('%Y-%m-%dT%H:%M:%f000+00:00', NEW.last_checkpoint, 'auto'), strftime('%Y-%m-%dT%H:%M:%f000+00:00', NEW.last_checkpoint || ':00'), strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')), revision = revision + 1 WHERE rowid = NEW.rowid AND NEW.last_checkpoint NOT GLOB '????-??-??T??:??:??.??????+00:00';
 END;
 CREATE TRIGGER redrive_onboarding_progress_times_inserted AFTER INSERT ON onboarding_progress
 WHEN NEW.completed_at NOT GLOB '????-??-??T??:??:??.??????+00:00'
@@ -312,7 +321,7 @@ CREATE TABLE redrive_dead_letters (
 );
 CREATE INDEX redrive_dead_letters_newest ON redrive_dead_letters (created_at, id);
 CREATE INDEX redrive_dead_letters_group ON redrive_dead_letters (error_fingerprint, created_at, id);
-CREATE INDEX redrive_dead_letters_onboarding ON redrive_dead_letters (onboarding_id);
+CREATE INDEX redrive_dead_letters_onboarding ON redrive_dead_letters (onboarding_id, status, created_at, id);
 CREATE INDEX redrive_dead_letters_idempotency ON redrive_dead_letters (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX redrive_dead_letters_open ON redrive_dead_letters (created_at, id) WHERE status = 'open';
 CREATE INDEX redrive_dead_letters_status ON redrive_dead_letters (status, created_at, id);

@@ -70,6 +70,26 @@ macro_rules! may_read {
         concat!("SELECT has_column_privilege('", $table, "', '", $column, "', 'SELECT') AS may")
     };
 }
+/// A bound text as JSON.
+macro_rules! as_json {
+    ($text:literal) => {
+        concat!("CAST(", $text, " AS jsonb)")
+    };
+}
+/// The bound bytes, unless the JSON bound as text is printed as just these.
+macro_rules! unless_printed {
+    ($text:literal, $bytes:literal) => {
+        concat!(
+            "CASE WHEN convert_to(CAST(CAST(",
+            $text,
+            " AS jsonb) AS text), 'UTF8') = ",
+            $bytes,
+            " THEN NULL ELSE ",
+            $bytes,
+            " END"
+        )
+    };
+}
 /// So many seconds, bound as the second parameter, later.
 macro_rules! after {
     ($at:literal, $seconds:literal) => {

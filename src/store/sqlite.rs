@@ -66,6 +66,28 @@ macro_rules! may_read {
         "SELECT TRUE AS may"
     };
 }
+/// A bound text as JSON.
+macro_rules! as_json {
+    ($text:literal) => {
+        $text
+    };
+}
+/// The bound bytes, unless the JSON bound as text is printed as just these. A column of JSON keeps a number as a number.
+macro_rules! unless_printed {
+    ($text:literal, $bytes:literal) => {
+        concat!(
+            "CASE WHEN CAST(",
+            $text,
+            " AS blob) = ",
+            $bytes,
+            " AND trim(",
+            $text,
+            ", '+-.0123456789Ee' || char(9, 10, 13, 32)) <> '' THEN NULL ELSE ",
+            $bytes,
+            " END"
+        )
+    };
+}
 /// So many seconds, bound as the second parameter, later.
 macro_rules! after {
     ($at:literal, $seconds:literal) => {

@@ -166,7 +166,7 @@ async fn rows_of_others_are_acted_upon(store: &TestStore, place: &Place, operato
              INSERT INTO entities (id, kind, metadata, tenant_id) VALUES
              ('e-2', 'Component', '{\"name\": \"billing\"}', 'globex');
              INSERT INTO onboarding_state (onboarding_id, current_state, context, last_checkpoint) VALUES
-             ('theirs-2', 'REGISTERING', '{\"entityIds\": [\"e-2\"]}', 'GENERATING')",
+             ('theirs-2', 'REGISTERING', '{\"entityIds\": [\"e-2\"]}', now())",
         )
         .await;
     operator.press("2");

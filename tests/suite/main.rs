@@ -19,6 +19,7 @@ mod layers;
 mod letters;
 mod live;
 mod metrics;
+mod plans;
 mod readme;
 mod record;
 mod schema;

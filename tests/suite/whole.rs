@@ -111,7 +111,7 @@ async fn rows_of_others_are_shown_resumed_and_rolled_back(store: &TestStore) {
              INSERT INTO entities (id, api_version, kind, metadata, spec, tenant_id, updated_at) VALUES
              ('e-2', 'backstage.io/v1alpha1', 'Component', '{\"name\": \"billing\"}', '{}', 'acme', '2026-11-22 10:00:01+00:00');
              INSERT INTO onboarding_state (onboarding_id, current_state, context, last_checkpoint, updated_at) VALUES
-             ('theirs-2', 'REGISTERING', '{\"entityIds\": [\"e-2\"]}', 'GENERATING', '2026-11-22 10:00:01+00:00')",
+             ('theirs-2', 'REGISTERING', '{\"entityIds\": [\"e-2\"]}', '2026-11-22 10:00:00+00:00', '2026-11-22 10:00:01+00:00')",
         )
         .await;
     let _worker = place.worker("one");

@@ -126,9 +126,10 @@ async fn start(tx: &mut Tx, id: &OnboardingId, begin: &Begin, action: &str) -> R
         return Ok(false);
     }
     let now = tx.now;
-    let state = "INSERT INTO onboarding_state (onboarding_id, current_state, context, last_checkpoint, updated_at, revision) \
-        VALUES ($1, $2, $3, $2, $4, 1) ON CONFLICT (onboarding_id) DO NOTHING";
-    let state = query(state).bind(id.as_str()).bind(&first).bind(clean_json(&begin.input)).bind(now);
+    let state = "INSERT INTO onboarding_state (onboarding_id, current_state, checkpoint, context, last_checkpoint, updated_at, revision) \
+        VALUES ($1, $2, $2, $3, $4, $4, 1) ON CONFLICT (onboarding_id) DO NOTHING";
+    let input = clean_json(&begin.input).to_string();
+    let state = query(state).bind(id.as_str()).bind(&first).bind(input).bind(now);
     state.execute(tx.conn()).await?;
     onboarding::queue(tx, id.as_str(), now, None).await?;
     Ok(true)

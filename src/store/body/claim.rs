@@ -69,9 +69,7 @@ pub(super) async fn claim(
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     *taking = None;
     // While a row is leased its run_at is the lease's end, so what is due is one range of the index.
-    let mut due = QueryBuilder::<Db>::new(
-        "SELECT subject_id FROM redrive_work WHERE kind = 'onboarding' AND run_at <= ",
-    );
+    let mut due = QueryBuilder::<Db>::new("SELECT subject_id FROM redrive_work WHERE run_at <= ");
     due.push_bind(tx.now).push(" AND (lease_until IS NULL OR lease_until <= ").push_bind(tx.now).push(")");
     unless_beyond(&mut due, runs);
     let now = tx.now;

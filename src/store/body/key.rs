@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use sqlx::query;
 
 use super::{
@@ -63,7 +64,7 @@ macro_rules! select_found {
     () => {
         concat!(
             "SELECT request_hash, status, phase, begun_as, lease_id, lease_until, expires_at, created_at, \
-             CAST(response_code AS bigint) AS response_code, response_body, response_raw, CAST(response_headers AS text) AS response_headers, ",
+             CAST(response_code AS bigint) AS response_code, CAST(response_body AS text) AS response_body, response_raw, CAST(response_headers AS text) AS response_headers, ",
             now!("$2"),
             " AS instant FROM idempotency_keys WHERE key = $1"
         )
@@ -225,14 +226,17 @@ pub(super) async fn end(
     end: &KeyEnd,
 ) -> Result<bool, sqlx::Error> {
     let update = concat!(
-        "UPDATE idempotency_keys SET status = $3, phase = $4, response_code = $5, response_body = $6, response_raw = $7, \
-         response_headers = $8, locked_at = NULL, locked_by = NULL, lease_until = NULL, revision = revision + 1, \
+        "UPDATE idempotency_keys SET status = $3, phase = $4, response_code = $5, response_body = ",
+        as_json!("$6"),
+        ", response_raw = ",
+        unless_printed!("$6", "$7"),
+        ", response_headers = $8, locked_at = NULL, locked_by = NULL, lease_until = NULL, revision = revision + 1, \
          version = version + 1, expires_at = ",
         after!("$9", "$10"),
         " WHERE key = $1 AND lease_id = $2 AND status = 'STARTED'"
     );
     let (stored, answer) = (clean(key.as_str()), end.answer());
-    let body = answer.map(|answer| Body::of(&answer.body)).unwrap_or_default();
+    let body = answer.map(|answer| Body::of(answer.body.clone())).unwrap_or_default();
     let headers = answer.filter(|answer| !answer.headers.is_empty());
     let headers = headers.map(|answer| clean_json(&serde_json::json!(answer.headers)));
     let phase = end.phase();
@@ -241,9 +245,9 @@ pub(super) async fn end(
         .bind(hold.lease.as_str())
         .bind(phase.status().as_str())
         .bind(phase.as_str())
-        .bind(answer.map(|answer| i64::from(answer.code)))
-        .bind(body.text)
-        .bind(body.raw)
+        .bind(answer.map(|answer| i32::from(answer.code)))
+        .bind(body.json)
+        .bind(body.bytes)
         .bind(headers)
         .bind(at)
         .bind(seconds(hold.retention));
@@ -274,19 +278,34 @@ pub(super) fn lease_of(until: Option<Time>, now: Time) -> KeyLease {
     }
 }
 
-/// A body as it is stored: as text for people and other services, and as bytes where text is not the same.
+/// A body as it is bound: as JSON for people and other services, and as bytes, which are stored where the database would
+/// print that JSON otherwise.
 #[derive(Default)]
 struct Body {
-    text: Option<String>,
-    raw: Option<Vec<u8>>,
+    json: Option<String>,
+    bytes: Option<Vec<u8>>,
 }
 
 impl Body {
-    fn of(bytes: &[u8]) -> Self {
-        let text = clean(&String::from_utf8_lossy(bytes));
-        let raw = (text.as_bytes() != bytes).then(|| bytes.to_vec());
-        Self { text: Some(text), raw }
+    fn of(bytes: Vec<u8>) -> Self {
+        let text = String::from_utf8_lossy(&bytes);
+        let json = match serde_json::from_slice::<Value>(&bytes) {
+            _ if bytes.is_empty() => None,
+            Ok(_) if is_storable(&text) => Some(text.into_owned()),
+            Ok(value) => Some(clean_json(&value).to_string()),
+            Err(_) => Some(Value::from(clean(&text)).to_string()),
+        };
+        Self { json, bytes: Some(bytes) }
     }
+}
+
+/// Whether Postgres takes this JSON as it is written: no NUL in its text, no number beyond its own.
+fn is_storable(json: &str) -> bool {
+    let of_number = |c: char| matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E');
+    let is_far = |run: &str| {
+        run.len() > 100 || run.contains(['e', 'E']) && run.starts_with(|c: char| c != 'e' && c != 'E')
+    };
+    !json.contains("\\u0000") && !json.split(|c| !of_number(c)).any(is_far)
 }
 
 /// Forgets what is kept no longer: ours, and nothing that is locked.

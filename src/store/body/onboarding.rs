@@ -15,7 +15,7 @@ use crate::{
         onboarding::{Phase, Request, State, Status, WORKFLOW, WORKFLOW_VERSION},
     },
     engine::command::LastAction,
-    store::value::{Time, clean_json},
+    store::value::Time,
 };
 
 /// Numbers beyond were written by others.
@@ -31,7 +31,7 @@ pub(super) struct Onboarding {
     pub(super) status: Status,
     pub(super) phase: Option<Phase>,
     pub(super) state: Option<String>,
-    pub(super) last_checkpoint: Option<String>,
+    pub(super) checkpoint: Option<String>,
     pub(super) context: Value,
     /// Why the context cannot be read.
     pub(super) unreadable: Option<String>,
@@ -69,8 +69,8 @@ impl Work {
 macro_rules! select_onboarding {
     () => {
         "SELECT h.id, h.tenant_id, h.repo_url, h.workspace_id, h.fingerprint, h.status, h.phase, \
-         coalesce(s.current_state, h.current_state) AS state, s.last_checkpoint, \
-         CAST(s.context AS text) AS context, CAST(h.entities_created AS text) AS entities_created, \
+         coalesce(s.current_state, h.current_state) AS state, s.checkpoint, s.context, \
+         CAST(h.entities_created AS text) AS entities_created, \
          h.workflow, h.workflow_version, h.failed_at, \
          h.version, s.version AS s_version, h.elsewhere, s.elsewhere AS s_elsewhere, \
          a.operator AS a_operator, a.kind AS a_kind, a.at AS a_at \
@@ -104,7 +104,7 @@ fn onboarding_of(row: &Row) -> Result<Onboarding, sqlx::Error> {
         status: row.word("status")?.unwrap_or(Status::InProgress),
         phase: row.word("phase")?,
         state: row.opt_text("state")?.filter(|s| !s.is_empty()),
-        last_checkpoint: row.opt_text("last_checkpoint")?,
+        checkpoint: row.opt_text("checkpoint")?.filter(|state| !state.is_empty()),
         context: if context.is_null() { json!({}) } else { context },
         unreadable,
         entities_created,
@@ -203,13 +203,10 @@ impl Onboarding {
         if !going_back || state != rolling_back {
             return state.into();
         }
-        match self.last_checkpoint.as_deref() {
-            // Others keep a time there.
-            Some(checkpoint) if checkpoint.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                checkpoint.into()
-            }
-            // Not known: their entities, if they noted any, still go.
-            _ => State::Registering.name(),
+        match self.checkpoint.as_deref() {
+            Some(checkpoint) => checkpoint.into(),
+            // Others note none: their entities, if they noted any, still go.
+            None => State::Registering.name(),
         }
     }
 }
@@ -231,11 +228,11 @@ pub(super) async fn resume(
     .execute(tx.conn())
     .await?;
     let state = onboarding.next_state(false);
-    let keep = "INSERT INTO onboarding_state (onboarding_id, current_state, context, last_checkpoint, updated_at, revision) \
-        VALUES ($1, $2, $3, $2, $4, 1) ON CONFLICT (onboarding_id) DO UPDATE SET current_state = excluded.current_state, \
-        last_checkpoint = excluded.last_checkpoint, updated_at = excluded.updated_at, \
+    let keep = "INSERT INTO onboarding_state (onboarding_id, current_state, checkpoint, context, last_checkpoint, updated_at, revision) \
+        VALUES ($1, $2, $2, $3, $4, $4, 1) ON CONFLICT (onboarding_id) DO UPDATE SET current_state = excluded.current_state, \
+        checkpoint = excluded.checkpoint, last_checkpoint = excluded.last_checkpoint, updated_at = excluded.updated_at, \
         revision = onboarding_state.revision + 1";
-    let keep = query(keep).bind(id).bind(state.as_str()).bind(clean_json(&json!({}))).bind(now);
+    let keep = query(keep).bind(id).bind(state.as_str()).bind("{}").bind(now);
     keep.execute(tx.conn()).await?;
     queue(tx, id, due, replay).await?;
     // A stored permanent error would only be replayed: fresh attempts run again.
@@ -261,12 +258,13 @@ pub(super) async fn begin_roll_back(
     own(tx, id, Phase::RollingBack, onboarding.phase, status, action).await?;
     let update = "UPDATE onboarding_history SET current_state = 'ROLLING_BACK', attempt = 0, revision = revision + 1 WHERE id = $1";
     query(update).bind(id).execute(tx.conn()).await?;
-    let keep = "INSERT INTO onboarding_state (onboarding_id, current_state, context, last_checkpoint, updated_at, revision) \
-        VALUES ($1, 'ROLLING_BACK', $2, $3, $4, 1) ON CONFLICT (onboarding_id) DO UPDATE SET \
-        current_state = 'ROLLING_BACK', last_checkpoint = coalesce(excluded.last_checkpoint, onboarding_state.last_checkpoint), \
+    let keep = "INSERT INTO onboarding_state (onboarding_id, current_state, context, checkpoint, last_checkpoint, updated_at, revision) \
+        VALUES ($1, 'ROLLING_BACK', '{}', $2, $3, $4, 1) ON CONFLICT (onboarding_id) DO UPDATE SET \
+        current_state = 'ROLLING_BACK', checkpoint = coalesce(excluded.checkpoint, onboarding_state.checkpoint), \
+        last_checkpoint = coalesce(excluded.last_checkpoint, onboarding_state.last_checkpoint), \
         updated_at = excluded.updated_at, revision = onboarding_state.revision + 1";
     let last = onboarding.state.as_deref().filter(|state| *state != State::RollingBack.as_str());
-    let keep = query(keep).bind(id).bind(clean_json(&json!({}))).bind(last).bind(now);
+    let keep = query(keep).bind(id).bind(last).bind(last.map(|_| now)).bind(now);
     keep.execute(tx.conn()).await?;
     queue(tx, id, now, None).await?;
     let again = "UPDATE redrive_compensations SET status = 'recorded', attempts = 0 WHERE onboarding_id = $1 AND status = 'failed'";

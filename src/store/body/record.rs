@@ -263,8 +263,8 @@ pub(super) async fn finish_state(
     }
     let (id, state, now) = (step.id(), step.record.state.as_str(), tx.now);
     let keep = "UPDATE onboarding_state SET context = $2, updated_at = $3, current_state = coalesce($4, current_state), \
-        last_checkpoint = coalesce($4, last_checkpoint), revision = revision + 1 WHERE onboarding_id = $1";
-    let keep = query(keep).bind(id).bind(clean_json(&done.context)).bind(now);
+        checkpoint = coalesce($4, checkpoint), last_checkpoint = $3, revision = revision + 1 WHERE onboarding_id = $1";
+    let keep = query(keep).bind(id).bind(clean_json(&done.context).to_string()).bind(now);
     keep.bind(next.map(StateName::as_str)).execute(tx.conn()).await?;
     for subtask in &done.subtasks {
         let insert = "INSERT INTO onboarding_progress (onboarding_id, state, subtask, completed_at) VALUES ($1, $2, $3, $4) \

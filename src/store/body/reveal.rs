@@ -65,14 +65,14 @@ fn named(of: &Detail) -> (&'static str, &str) {
 async fn read(conn: &mut Conn<'_>, of: &Detail) -> Result<Option<Stored>, sqlx::Error> {
     let select = match of {
         Detail::Onboarding(_) => {
-            "SELECT h.id AS onboarding_id, CAST(s.context AS text) AS payload FROM onboarding_history h \
+            "SELECT h.id AS onboarding_id, s.context AS payload FROM onboarding_history h \
              LEFT JOIN onboarding_state s ON s.onboarding_id = h.id WHERE h.id = $1"
         }
         Detail::Letter(_) => {
             "SELECT onboarding_id, CAST(request AS text) AS payload FROM redrive_dead_letters WHERE id = $1"
         }
         Detail::Key(_) => {
-            "SELECT onboarding_id, response_body AS payload, response_raw FROM idempotency_keys WHERE key = $1"
+            "SELECT onboarding_id, CAST(response_body AS text) AS payload, response_raw FROM idempotency_keys WHERE key = $1"
         }
     };
     let Some(row) = query(select).bind(clean(named(of).1)).fetch_optional(conn).await? else {

@@ -12,7 +12,7 @@ use crate::{
         letter::LetterReason,
     },
     engine::key::KeyIntent,
-    store::value::{Time, clean},
+    store::value::{Time, clean, clean_json},
 };
 
 /// A call's key is remembered as long as other systems resend.
@@ -105,8 +105,8 @@ pub(super) async fn settle(
         query(update)
             .bind(clean(key.as_str()))
             .bind(onboarding)
-            .bind(i64::from(*code))
-            .bind(clean(&body.to_string()))
+            .bind(i32::from(*code))
+            .bind(clean_json(body))
             .bind(kept_until(tx))
             .execute(tx.conn())
             .await?;
@@ -146,14 +146,14 @@ pub(super) async fn fail(
     carried: Option<&str>,
 ) -> Result<(), sqlx::Error> {
     if let (LetterReason::Permanent, Some(key)) = (reason, carried) {
-        let body = serde_json::json!({ "error": fault.message, "class": fault.class }).to_string();
+        let body = serde_json::json!({ "error": fault.message, "class": fault.class });
         let update = "UPDATE idempotency_keys SET status = 'FAILED', phase = 'failed', response_code = $2, response_body = $3, \
             response_raw = NULL, locked_at = NULL, locked_by = NULL, lease_id = NULL, lease_until = NULL, expires_at = $4, \
             revision = revision + 1, version = version + 1 WHERE key = $1";
         query(update)
             .bind(key)
-            .bind(i64::from(fault.http_status.unwrap_or(500)))
-            .bind(clean(&body))
+            .bind(i32::from(fault.http_status.unwrap_or(500)))
+            .bind(clean_json(&body))
             .bind(kept_until(tx))
             .execute(tx.conn())
             .await?;

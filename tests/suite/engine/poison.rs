@@ -25,7 +25,7 @@ struct Poison {
     /// What its runs come to.
     turn: Option<(&'static str, Turn)>,
     /// What others wrote to its state: a column, its value on SQLite and on Postgres.
-    written: Option<(&'static str, &'static str, &'static str)>,
+    written: Option<(&'static str, &'static str)>,
     ends_in: LetterReason,
     attempts: usize,
     says: &'static str,
@@ -39,9 +39,9 @@ fn poisons() -> Vec<Poison> {
         let ends_in = if attempts == 1 { Permanent } else { Exhausted };
         Poison { name, turn: Some((place, turn)), written: None, ends_in, attempts, says }
     };
-    let is = |name, column, sqlite, postgres, attempts, says| {
+    let is = |name, column, value, attempts, says| {
         let ends_in = if attempts == 1 { Permanent } else { Exhausted };
-        Poison { name, turn: None, written: Some((column, sqlite, postgres)), ends_in, attempts, says }
+        Poison { name, turn: None, written: Some((column, value)), ends_in, attempts, says }
     };
     let huge = 10 << 20;
     vec![
@@ -74,7 +74,6 @@ fn poisons() -> Vec<Poison> {
             "is-no-json",
             "context",
             "'{\"pieces\": 2'",
-            "'{\"pieces\": 1e999}'",
             1,
             "cannot read the context of {id} at RECEIVED, it is no JSON: {why}; mend it in onboarding_state and resume \
              it, or roll it back",
@@ -83,7 +82,6 @@ fn poisons() -> Vec<Poison> {
             "is-another-shape",
             "context",
             "'[1, 2]'",
-            "'[1, 2]'",
             1,
             "cannot read the context of {id} at RECEIVED: invalid type: sequence, expected a map; deploy a definition \
              that reads it and resume it, or roll it back",
@@ -91,7 +89,6 @@ fn poisons() -> Vec<Poison> {
         is(
             "is-elsewhere",
             "current_state",
-            "'DREAMING'",
             "'DREAMING'",
             3,
             "cannot run the workflow onboarding version 1 at DREAMING: this worker has only its version 1; deploy \
@@ -126,8 +123,7 @@ async fn poisoned(url: &str) -> (World, Vec<OnboardingId>, Vec<(Poison, Onboardi
     let mut bad = Vec::new();
     for poison in poisons() {
         let id = world.trigger_of(poison.name).await;
-        if let Some((column, sqlite, postgres)) = poison.written {
-            let value = if url.starts_with("sqlite:") { sqlite } else { postgres };
+        if let Some((column, value)) = poison.written {
             let write =
                 format!("UPDATE onboarding_state SET {column} = {value} WHERE onboarding_id = '{id}'");
             try_sql(url, &write).await.expect("others write it");

@@ -152,7 +152,7 @@ async fn rows_of_others_are_cleaned_up_as_they_noted(store: TestStore) {
              INSERT INTO onboarding_history (id, tenant_id, repo_url, fingerprint, status, current_state, entities_created, created_at) \
              VALUES ('theirs', 'acme', 'r', 'f', 'failed', 'CONFIGURING_SYNC', '[\"e1\", \"e3\"]', '2026-03-01 11:00:00+00:00'); \
              INSERT INTO onboarding_state (onboarding_id, current_state, context, last_checkpoint, updated_at) \
-             VALUES ('theirs', 'CONFIGURING_SYNC', '{\"entityIds\": [\"e2\"]}', 'CONFIGURING_SYNC', '2026-03-01 11:00:00+00:00');",
+             VALUES ('theirs', 'CONFIGURING_SYNC', '{\"entityIds\": [\"e2\"]}', '2026-03-01 11:00:00+00:00', '2026-03-01 11:00:00+00:00');",
         )
         .await;
     let back = undone(&store, &"theirs".into()).await;

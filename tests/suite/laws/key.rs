@@ -231,17 +231,17 @@ async fn keys_of_others_are_respected(store: TestKeys) {
     store.database().sql(&insert("unlocked", "STARTED", &format!("NULL, NULL, {at}, NULL, NULL"))).await;
     store
         .database()
-        .sql(&insert("done", "COMPLETED", &format!("201, '{{\"id\":1}}', {at}, NULL, NULL")))
+        .sql(&insert("done", "COMPLETED", &format!("201, '{{\"id\": 1}}', {at}, NULL, NULL")))
         .await;
-    store.database().sql(&insert("error", "FAILED", &format!("422, 'no', {at}, NULL, NULL"))).await;
+    store.database().sql(&insert("error", "FAILED", &format!("422, '\"no\"', {at}, NULL, NULL"))).await;
     store.database().sql(&insert("free", "FAILED", &format!("NULL, NULL, {at}, NULL, NULL"))).await;
     store.database().sql(&insert("word", "ARCHIVED", &format!("NULL, NULL, {at}, NULL, NULL"))).await;
     store.time.advance(RETENTION - Duration::from_secs(1));
     for (name, expected) in [
         ("locked", KeyBegun::InFlight { retry_after: None }),
         ("unlocked", KeyBegun::InFlight { retry_after: None }),
-        ("done", KeyBegun::Replay(Answer::new(201, *b"{\"id\":1}"))),
-        ("error", KeyBegun::Replay(Answer::new(422, *b"no"))),
+        ("done", KeyBegun::Replay(Answer::new(201, *b"{\"id\": 1}"))),
+        ("error", KeyBegun::Replay(Answer::new(422, *b"\"no\""))),
         ("word", KeyBegun::InFlight { retry_after: None }),
     ] {
         assert_eq!(begin(&store, &key(name)).await, expected, "{name}");
@@ -257,30 +257,35 @@ async fn a_key_others_settle_meanwhile_is_theirs(store: TestKeys) {
     store
         .database()
         .sql(
-            "UPDATE idempotency_keys SET status = 'COMPLETED', response_code = 200, response_body = 'theirs'",
+            "UPDATE idempotency_keys SET status = 'COMPLETED', response_code = 200, response_body = '\"theirs\"'",
         )
         .await;
     assert!(!end(&store, &key("k"), &ours, &completed(201, b"ours")).await);
-    assert_eq!(begin(&store, &key("k")).await, KeyBegun::Replay(Answer::new(200, *b"theirs")));
+    assert_eq!(begin(&store, &key("k")).await, KeyBegun::Replay(Answer::new(200, *b"\"theirs\"")));
 }
 
 async fn what_others_store_over_an_answer_of_ours_is_replayed_as_theirs(store: TestKeys) {
     for (name, update) in [
         ("again", "status = 'STARTED', response_code = NULL, response_body = NULL, locked_by = 'python-1'"),
-        ("corrected", "response_body = 'corrected'"),
+        ("corrected", "response_body = '\"corrected\"'"),
     ] {
         let ours = hold();
         begin_as(&store, &key(name), &ours).await;
         let headers = vec![("content-type".to_owned(), "application/pdf".to_owned())];
         let pdf = Answer { code: 200, headers, body: b"\xff\0pdf".to_vec() };
         assert!(end(&store, &key(name), &ours, &KeyEnd::Completed(pdf)).await);
-        for update in
-            [update, "status = 'COMPLETED', response_code = 200, response_body = 'theirs', locked_by = NULL"]
-        {
+        for update in [
+            update,
+            "status = 'COMPLETED', response_code = 200, response_body = '\"theirs\"', locked_by = NULL",
+        ] {
             let of = format!("UPDATE idempotency_keys SET {update} WHERE key = 'payments.charge/{name}'");
             store.database().sql(&of).await;
         }
-        assert_eq!(begin(&store, &key(name)).await, KeyBegun::Replay(Answer::new(200, *b"theirs")), "{name}");
+        assert_eq!(
+            begin(&store, &key(name)).await,
+            KeyBegun::Replay(Answer::new(200, *b"\"theirs\"")),
+            "{name}"
+        );
     }
 }
 
@@ -290,13 +295,13 @@ async fn an_error_of_others_with_a_strange_code_is_replayed_not_run_again(store:
     {
         let insert = format!(
             "INSERT INTO idempotency_keys (key, request_hash, status, response_code, response_body, created_at) \
-             VALUES ('payments.charge/{name}', '{}', 'FAILED', {code}, 'no', '2026-03-01 12:00:00+00:00')",
+             VALUES ('payments.charge/{name}', '{}', 'FAILED', {code}, '\"no\"', '2026-03-01 12:00:00+00:00')",
             "ab".repeat(32)
         );
         store.database().sql(&insert).await;
         assert_eq!(
             begin(&store, &key(name)).await,
-            KeyBegun::Replay(Answer::new(replayed, *b"no")),
+            KeyBegun::Replay(Answer::new(replayed, *b"\"no\"")),
             "{name}"
         );
     }

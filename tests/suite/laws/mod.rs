@@ -68,6 +68,7 @@ mod replay;
 mod reveal;
 mod steering;
 mod step;
+mod their_rows;
 mod transaction;
 mod trigger;
 mod workflow;

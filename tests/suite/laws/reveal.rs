@@ -137,11 +137,9 @@ async fn ten_megabytes_are_told_by_their_size_and_revealed_by_their_beginning(st
         true => ("replace(hex(zeroblob(5242880)), '0', 'x')", 10_485_760),
         false => ("repeat('x', 10485760)", 10_485_760),
     };
-    store.sql(&format!("UPDATE idempotency_keys SET response_body = {body} WHERE key = 'k'")).await;
-    let context = match store.is_sqlite() {
-        true => format!("'{{\"note\":\"' || {body} || '\"}}'"),
-        false => format!("CAST('{{\"note\":\"' || {body} || '\"}}' AS jsonb)"),
-    };
+    let json = if store.is_sqlite() { body.to_owned() } else { format!("to_jsonb({body})") };
+    store.sql(&format!("UPDATE idempotency_keys SET response_body = {json} WHERE key = 'k'")).await;
+    let context = format!("'{{\"note\":\"' || {body} || '\"}}'");
     store.sql(&format!("UPDATE onboarding_state SET context = {context}")).await;
     for of in [onboarding, key] {
         let shown = page(&store, &of).await;

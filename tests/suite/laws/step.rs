@@ -68,7 +68,9 @@ async fn one_commit_records_a_state_and_opens_the_next(store: TestStore) {
     assert_eq!(attempts, [("RECEIVED", 1, Some("succeeded")), ("CONFIGURING_SYNC", 1, None)]);
     assert_eq!(page.compensations[0].status, CompensationStatus::Recorded, "before the effect");
     assert_eq!((page.keys[0].status.as_str(), page.keys[0].attempts), ("STARTED", 1));
-    assert_eq!(store.cell("SELECT last_checkpoint FROM onboarding_state").await, "CONFIGURING_SYNC");
+    assert_eq!(store.cell("SELECT checkpoint FROM onboarding_state").await, "CONFIGURING_SYNC");
+    let moved = "SELECT count(*) FROM onboarding_state WHERE last_checkpoint = updated_at";
+    assert_eq!(store.cell(moved).await, "1");
 }
 
 async fn a_state_that_cannot_open_the_next_is_not_recorded(store: TestStore) {

@@ -7,6 +7,11 @@ use super::{
     rows,
 };
 use crate::{
+    domain::{
+        key::{KeyPhase, KeyStatus},
+        letter::LetterStatus,
+        onboarding::{Phase, Status},
+    },
     engine::{
         filter::{Comparison, Field, Filter, Term},
         reader::{Count, Query},
@@ -99,9 +104,34 @@ fn columns(listed: Listed, field: Option<Field>) -> Match {
 /// Pushes ` AND …` for every term. The statement has a WHERE already.
 pub(super) fn push(sql: &mut QueryBuilder<Db>, listed: Listed, filter: &Filter, now: Time) {
     for term in &filter.terms {
-        sql.push(if term.negated { " AND NOT coalesce(" } else { " AND coalesce(" });
+        // What is not known does not match. Only a negated term has to say so: around others it would hide an index.
+        sql.push(if term.negated { " AND NOT coalesce(" } else { " AND " });
         condition(sql, listed, term, now);
-        sql.push(", FALSE)");
+        sql.push(if term.negated { ", FALSE)" } else { "" });
+    }
+}
+
+/// A status as one comparison with a literal, which an index can answer: the word of a finer column, which implies one
+/// of the status others see, unless it is one of those itself.
+fn status(listed: Listed, value: &str) -> Option<String> {
+    fn one(column: &str, words: &[&'static str], value: &str) -> Option<String> {
+        let word = words.iter().find(|word| word.eq_ignore_ascii_case(value))?;
+        Some(format!("{column} = '{word}'"))
+    }
+    macro_rules! words {
+        ($kind:ty) => {
+            &<$kind>::ALL.iter().map(|word| word.as_str()).collect::<Vec<_>>()
+        };
+    }
+    match listed {
+        Listed::Onboardings => {
+            one("h.status", words!(Status), value).or_else(|| one("h.phase", words!(Phase), value))
+        }
+        Listed::Keys => {
+            one("k.status", words!(KeyStatus), value).or_else(|| one("k.phase", words!(KeyPhase), value))
+        }
+        Listed::Letters => one("l.status", words!(LetterStatus), value),
+        Listed::Audit => None,
     }
 }
 
@@ -126,8 +156,14 @@ fn condition(sql: &mut QueryBuilder<Db>, listed: Listed, term: &Term, now: Time)
             return;
         }
         (Listed::Keys, Some(Field::Status), "failed_for_good") => {
-            sql.push("(k.status = 'FAILED' AND k.response_code IS NOT NULL AND coalesce(k.phase = 'failed', TRUE))");
+            sql.push("(k.status = 'FAILED' AND k.response_code IS NOT NULL AND (k.phase IS NULL OR k.phase = 'failed'))");
             return;
+        }
+        (_, Some(Field::Status), word) => {
+            if let Some(equals) = status(listed, word) {
+                sql.push(equals);
+                return;
+            }
         }
         _ => {}
     }
@@ -155,18 +191,15 @@ fn condition(sql: &mut QueryBuilder<Db>, listed: Listed, term: &Term, now: Time)
         }
         Match::Equals(columns) => {
             for (at, column) in columns.iter().enumerate() {
-                sql.push(if at == 0 { "coalesce(lower(" } else { " OR coalesce(lower(" });
-                sql.push(column).push(") = lower(").push_bind(value.clone()).push("), FALSE)");
+                sql.push(if at == 0 { "lower(" } else { " OR lower(" });
+                sql.push(column).push(") = lower(").push_bind(value.clone()).push(")");
             }
         }
         Match::Contains(columns) => {
             let pattern = pattern(&value);
             for (at, column) in columns.iter().enumerate() {
-                sql.push(if at == 0 { "coalesce(lower(" } else { " OR coalesce(lower(" });
-                sql.push(column)
-                    .push(") LIKE lower(")
-                    .push_bind(pattern.clone())
-                    .push(") ESCAPE '\\', FALSE)");
+                sql.push(if at == 0 { "lower(" } else { " OR lower(" });
+                sql.push(column).push(") LIKE lower(").push_bind(pattern.clone()).push(") ESCAPE '\\'");
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Keys: those in trouble first, and why one will or will not be retried.
 
+use std::cmp::Reverse;
+
 use chrono::TimeDelta;
 use serde_json::Value;
 use sqlx::{QueryBuilder, query};
@@ -29,13 +31,19 @@ use crate::{
     store::value::{Time, clean},
 };
 
-/// Which part of a list that comes in two.
+/// A part of a list that comes in parts, each read along an index of its own: an `OR` of two would be read along none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// What needs somebody first: in trouble, or in flight by the age of the lock.
-    First,
-    /// All others, newest first.
-    Rest,
+    /// In trouble: in flight, and nobody works under it.
+    Stuck,
+    /// In trouble: done, and its answer was not stored.
+    FailedStorage,
+    /// In no trouble.
+    Well,
+    /// In flight.
+    InFlight,
+    /// Not in flight.
+    Ended,
 }
 
 pub(super) async fn list(
@@ -64,19 +72,30 @@ pub(super) async fn list(
             None => false,
         },
     };
+    let (first, rest): (&[Part], Part) = match order {
+        Order::LockAge => (&[Part::InFlight], Part::Ended),
+        _ => (&[Part::Stuck, Part::FailedStorage], Part::Well),
+    };
     let mut keys = Vec::new();
     if in_first {
-        keys = part(conn, now, query, Part::First, query.after.as_ref(), limit).await?;
+        for part in first {
+            keys.extend(read(conn, now, query, *part, query.after.as_ref(), limit).await?);
+        }
+        if first.len() > 1 {
+            // Within a part the database's order stays: the next page goes on from it.
+            keys.sort_by_key(|key| Reverse(key.created_at));
+        }
+        keys.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     }
     let left = limit.saturating_sub(u32::try_from(keys.len()).unwrap_or(u32::MAX));
     if left > 0 {
         let after = query.after.as_ref().filter(|_| !in_first);
-        keys.extend(part(conn, now, query, Part::Rest, after, left).await?);
+        keys.extend(read(conn, now, query, rest, after, left).await?);
     }
     Ok(keys)
 }
 
-async fn part(
+async fn read(
     conn: &mut Conn<'_>,
     now: Time,
     query: &Query,
@@ -86,20 +105,27 @@ async fn part(
 ) -> Result<Vec<KeyRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Db>::new(rows::KEY);
     sql.push(rows::KEY_FROM);
-    let asked = query.ordered();
-    let order = if part == Part::First { asked } else { Order::Newest };
+    let order = if part == Part::InFlight { Order::LockAge } else { Order::Newest };
     order::push(&mut sql, &order::KEYS, order, (after, limit), |sql: &mut QueryBuilder<Db>| {
-        match (asked, part) {
-            (Order::LockAge, Part::First) => {
+        match part {
+            Part::Stuck => {
+                sql.push(" AND ");
+                filter::stuck(sql, now);
+            }
+            Part::FailedStorage => {
+                sql.push(" AND k.phase = 'failed_storage' AND NOT ");
+                filter::stuck(sql, now);
+            }
+            Part::Well => {
+                sql.push(" AND NOT ");
+                filter::stuck(sql, now);
+                sql.push(" AND (k.phase IS NULL OR k.phase <> 'failed_storage')");
+            }
+            Part::InFlight => {
                 sql.push(" AND k.status = 'STARTED'");
             }
-            (Order::LockAge, Part::Rest) => {
+            Part::Ended => {
                 sql.push(" AND k.status <> 'STARTED'");
-            }
-            (_, part) => {
-                sql.push(if part == Part::First { " AND (" } else { " AND NOT (" });
-                filter::stuck(sql, now);
-                sql.push(" OR coalesce(k.phase = 'failed_storage', FALSE))");
             }
         }
         filter::push(sql, Listed::Keys, &query.filter, now);
@@ -170,7 +196,8 @@ async fn answer(conn: &mut Conn<'_>, key: &KeyId) -> Result<Answer, sqlx::Error>
         " FROM idempotency_keys WHERE key = $1"
     );
     let raw = query(raw).bind(clean(key.as_str())).fetch_one(&mut *conn).await?;
-    let text = concat!("SELECT ", payload!("response_body"), " FROM idempotency_keys WHERE key = $1");
+    let text =
+        concat!("SELECT ", payload!("CAST(response_body AS text)"), " FROM idempotency_keys WHERE key = $1");
     let text = query(text).bind(clean(key.as_str())).fetch_one(&mut *conn).await?;
     let headers: Vec<(String, String)> = serde_json::from_value(raw.json("headers")?).unwrap_or_default();
     let bytes = raw.opt_int("size")?.or(text.opt_int("size")?);

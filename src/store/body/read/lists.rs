@@ -79,11 +79,11 @@ pub(super) async fn audit_of(conn: &mut Conn<'_>, about: About<'_>) -> Result<Ve
     match about {
         About::Onboarding(id) => sql.push("t.onboarding_id = ").push_bind(id.to_owned()),
         About::Letter(id) => sql
-            .push("t.target_kind = 'letter' AND (t.target_id = ")
+            .push("t.target_kind = 'letter' AND t.target_id IN (SELECT CAST(")
             .push_bind(id.to_owned())
-            .push(" OR t.target_id IN (SELECT i.letter_id FROM redrive_replay_items i WHERE i.became = ")
+            .push(" AS text) UNION ALL SELECT i.letter_id FROM redrive_replay_items i WHERE i.became = ")
             .push_bind(id.to_owned())
-            .push("))"),
+            .push(")"),
         About::Key(id) => sql.push("t.target_kind = 'key' AND t.target_id = ").push_bind(id.to_owned()),
     };
     sql.push(") ORDER BY a.at DESC, a.id DESC LIMIT 200");

@@ -29,13 +29,8 @@ async fn count(conn: &mut Conn<'_>, sql: &'static str) -> Result<i64, sqlx::Erro
 
 pub(super) async fn counts(conn: &mut Conn<'_>, now: Time) -> Result<Counts, sqlx::Error> {
     let capped = |n: i64| Count(n.min(Query::COUNT_CAP));
-    let ours = count(
-        conn,
-        capped!(
-            "onboarding_history WHERE status = 'in_progress' AND phase IN ('queued', 'running', 'waiting')"
-        ),
-    )
-    .await?;
+    let ours =
+        count(conn, capped!("onboarding_history WHERE phase IN ('queued', 'running', 'waiting')")).await?;
     let elsewhere =
         count(conn, capped!("onboarding_history WHERE status = 'in_progress' AND phase IS NULL")).await?;
     let unknown = count(

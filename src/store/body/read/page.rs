@@ -61,11 +61,8 @@ pub(super) async fn onboarding(
     unclaimed::explain(conn, now, workers, &mut row).await?;
     let context = match payload::may(conn, may_read!("onboarding_state", "context")).await? {
         true => {
-            let select = concat!(
-                "SELECT ",
-                payload!("CAST(context AS text)"),
-                " FROM onboarding_state WHERE onboarding_id = $1"
-            );
+            let select =
+                concat!("SELECT ", payload!("context"), " FROM onboarding_state WHERE onboarding_id = $1");
             let row = query(select).bind(id).fetch_optional(&mut *conn).await?;
             row.map(|row| payload::shape(&row)).transpose()?.flatten().unwrap_or_default()
         }

@@ -340,14 +340,16 @@ async fn keys_of_others_are_respected() {
     };
     insert("locked", "STARTED", "NULL, NULL, '2026-03-01 10:00:00+00', 'python-1'").await;
     insert("unlocked", "STARTED", "NULL, NULL, NULL, NULL").await;
-    insert("done", "COMPLETED", "201, 'theirs', NULL, NULL").await;
-    insert("error", "FAILED", "422, 'no', NULL, NULL").await;
+    insert("done", "COMPLETED", "201, '\"theirs\"', NULL, NULL").await;
+    insert("error", "FAILED", "422, '\"no\"', NULL, NULL").await;
     insert("free", "FAILED", "NULL, NULL, NULL, NULL").await;
     for name in ["locked", "unlocked"] {
         let held = place_and_commit(&store, name, "ledger").await;
         assert!(matches!(held, Err(Undone::Held(Held::InFlight { retry_after: None }))), "{name}: {held:?}");
     }
-    for (name, answer) in [("done", Answer::new(201, *b"theirs")), ("error", Answer::new(422, *b"no"))] {
+    for (name, answer) in
+        [("done", Answer::new(201, *b"\"theirs\"")), ("error", Answer::new(422, *b"\"no\""))]
+    {
         let seen = place_and_commit(&store, name, "ledger").await.expect("it replays");
         assert_eq!(seen, Outcome { answer, source: Source::Stored });
     }
