@@ -28,7 +28,7 @@ use crate::{
         injection::{Injection, Injections},
         policies::Policies,
         reader::Query,
-        store::Store,
+        store::{Store, StoreError},
     },
     http,
     metrics::{
@@ -190,6 +190,26 @@ async fn open_as(settings: &Settings, options: OpenOptions) -> anyhow::Result<Op
     Ok(Opened { engine, store })
 }
 
+/// How long it is waited before the database is tried again: at first, and at most.
+const AGAIN_AFTER: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// Opens what needs the database, again and again while what is in the way may pass by itself, and says so; `None` when
+/// the process was asked to stop meanwhile.
+async fn once_there<T>(mut open: impl AsyncFnMut() -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+    let (mut wait, longest) = AGAIN_AFTER;
+    loop {
+        let error = match open().await {
+            Err(error) if error.downcast_ref::<StoreError>().is_some_and(StoreError::may_pass) => error,
+            other => return other.map(Some),
+        };
+        let _ = say(&format!("{error}; trying again in {}", humantime::format_duration(wait)));
+        tokio::select! {
+            () = stopped()? => return Ok(None),
+            () = clock::sleep(wait) => wait = (wait * 2).min(longest),
+        }
+    }
+}
+
 /// Runs a headless command to its end.
 ///
 /// # Errors
@@ -260,7 +280,9 @@ pub fn worker(
             injections: Arc::clone(&injections),
             ..OpenOptions::default()
         };
-        let opened = open_as(settings, options).await?;
+        let Some(opened) = once_there(async || open_as(settings, options.clone()).await).await? else {
+            return Ok(ExitCode::from(STOPPED));
+        };
         let worker = WorkerId(name.unwrap_or_else(worker_name));
         let process = Process {
             worker: worker.clone(),
@@ -367,7 +389,9 @@ pub async fn rehearse(plan: &demo::Plan) -> anyhow::Result<Option<demo::Report>>
 pub fn top(settings: &Settings, look: &Look) -> anyhow::Result<ExitCode> {
     log(settings.log.as_deref(), Quiet::Always)?;
     runtime()?.block_on(async {
-        let mut shown = Shown::open(settings, look).await?;
+        let Some(mut shown) = once_there(async || Shown::open(settings, look).await).await? else {
+            return Ok(ExitCode::from(STOPPED));
+        };
         loop {
             let exit = shown.show().await;
             let Ok(tui::Exit::Context(switch)) = exit else {

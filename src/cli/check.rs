@@ -104,6 +104,13 @@ async fn database(settings: &Settings) -> Vec<Finding> {
         );
         findings.push(Finding::new(Found::Ok, "pooler", says));
     }
+    if !seen.hidden.is_empty() {
+        let says = format!(
+            "row-level security is on for {}: rows may be hidden, and counts too small; let the role bypass it",
+            seen.hidden.join(", ")
+        );
+        findings.push(Finding::new(Found::Warning, "row security", says));
+    }
     findings.push(match (&seen.unreadable, &seen.unwritable) {
         (Some(why), _) => Finding::new(Found::Wrong, "rights", why),
         (None, Some(why)) if settings.read_only => Finding::new(Found::Ok, "rights", why),

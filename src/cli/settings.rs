@@ -48,7 +48,8 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
     let within: Vec<&str> = flags.context.iter().flat_map(|name| ["context", name]).collect();
     let metrics = targets::origins(&flags.metrics, &place, (&file, &within));
     let prometheus = targets::server(flags.prometheus.as_ref(), &place, (&file, &within));
-    let database_url = flags.database_url.clone().or(place.database_url).or_else(|| variable("DATABASE_URL"));
+    let named = flags.database_url.clone().filter(|url| !url.is_empty());
+    let database_url = named.or(place.database_url).or_else(|| variable("DATABASE_URL"));
     Ok(Settings {
         database_url,
         listen_url: variable("REDRIVE_LISTEN_URL").or(place.listen_url),

@@ -45,6 +45,8 @@ struct Status {
     /// As `status --exit-code` means it; also where nothing is known.
     verdict: VerdictKind,
     database: String,
+    /// Why the database takes no writes, as it says itself.
+    read_only: Option<String>,
     advice: Vec<Advice>,
     counts: Counts,
     workers: Vec<WorkerRow>,
@@ -63,6 +65,7 @@ pub(super) async fn run(settings: &Settings, args: Args) -> anyhow::Result<ExitC
     let status = Status {
         verdict: kind,
         database: opened.engine.reader().label(),
+        read_only: board.read_only.clone(),
         advice: advice::advice(&board, signals.as_ref(), board.at),
         counts: board.counts,
         workers: board.workers,
@@ -108,7 +111,8 @@ fn print(status: &Status) -> anyhow::Result<()> {
         output::print(&format!("advice       {}{}", advice.text, does.unwrap_or_default()))?;
     }
     let counts = &status.counts;
-    output::print(&format!("database     {}", status.database))?;
+    let refusal = status.read_only.as_ref().map(|why| format!(", read-only: {why}"));
+    output::print(&format!("database     {}{}", status.database, refusal.unwrap_or_default()))?;
     output::print(&format!(
         "onboardings  in progress {}  parked {}  failed {}  rolling back {}  stuck {}  completed {}",
         counts.in_progress, counts.parked, counts.failed, counts.rolling_back, counts.stuck, counts.completed

@@ -39,6 +39,24 @@ pub enum StoreError {
         /// The driver's reason.
         why: String,
     },
+    /// It is there, or its name is, and does not let us in: that does not pass by itself.
+    #[error("cannot reach the database {database}: {why}")]
+    Barred {
+        /// Its URL without the password.
+        database: String,
+        /// The driver's reason.
+        why: String,
+    },
+    /// A table is not there though the migrations are.
+    #[error(
+        "the database {database} lacks the table {table} though its migration is applied: restore it, or see whether the search_path leads to it"
+    )]
+    TableMissing {
+        /// Its URL without the password.
+        database: String,
+        /// What is missing.
+        table: String,
+    },
     /// No table of ours is there.
     #[error("the database {database} has no redrive tables: run `redrive migrate`")]
     NotMigrated {
@@ -110,6 +128,13 @@ pub enum StoreError {
         /// The database's reason.
         why: String,
     },
+}
+
+impl StoreError {
+    /// Whether it may pass by itself: the database restarts, or is busy.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Busy { .. })
+    }
 }
 
 /// The right to write about one onboarding, until it runs out or somebody takes over.

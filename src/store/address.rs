@@ -1,6 +1,6 @@
 //! Where the database is: the URL read, and what of it may be shown. Opens nothing.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{os::unix::ffi::OsStringExt as _, path::PathBuf, str::FromStr};
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
@@ -10,7 +10,12 @@ use crate::engine::store::StoreError;
 #[derive(Clone)]
 pub(super) enum Address {
     /// `sqlite:PATH`.
-    File(PathBuf),
+    File {
+        /// Decoded.
+        path: PathBuf,
+        /// `?mode=ro`: nothing is written.
+        read_only: bool,
+    },
     /// `sqlite::memory:`: a file that goes when the store does.
     Temporary,
     /// `postgres://…`.
@@ -30,24 +35,27 @@ impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
         let wrong = |why: String| StoreError::Unreachable { database: shown(url), why };
         if let Some(path) = url.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            let path = path.split('?').next().unwrap_or_default();
-            return match path {
+            let (path, parameters) = path.split_once('?').unwrap_or((path, ""));
+            let read_only = is_read_only(parameters).map_err(wrong)?;
+            return match path.strip_prefix("//").unwrap_or(path) {
                 ":memory:" => Ok(Self::Temporary),
                 "" => Err(wrong("sqlite: is followed by no path".to_owned())),
-                path => Ok(Self::File(PathBuf::from(path))),
+                path => Ok(Self::File { path: decoded(path), read_only }),
             };
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            if url
-                .split_once("://")
-                .and_then(|(_, rest)| rest.split_once('/'))
-                .is_some_and(|(_, path)| path.split('?').next().is_some_and(|path| path.contains('@')))
-            {
-                return Err(wrong("the password holds a / that must be written as %2F".to_owned()));
+            if is_cut_in_the_password(url) {
+                let why = "the password holds a /, ? or #: write %2F, %3F or %23 instead";
+                return Err(wrong(why.to_owned()));
             }
             let (url, pooler) = without_pooler(url).map_err(wrong)?;
             let options = PgConnectOptions::from_str(&url).map_err(|error| wrong(error.to_string()))?;
+            // The driver keeps the brackets that only the URL needs.
+            let bare = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            let options = match bare.map(str::to_owned) {
+                Some(bare) => options.host(&bare),
+                None => options,
+            };
             let said = url.split_once('?').is_some_and(|(_, rest)| rest.contains("sslmode="));
             let connect = match is_near(&options) {
                 _ if said => options,
@@ -68,7 +76,7 @@ impl Address {
     pub(super) fn is_for_trying(&self) -> bool {
         let name = match self {
             Self::Temporary => return true,
-            Self::File(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::File { path, .. } => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             Self::Postgres(server) => server.connect.get_database().unwrap_or_default().to_owned(),
         };
         name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| matches!(word, "test" | "demo"))
@@ -77,7 +85,7 @@ impl Address {
     /// For headers and errors: never a password.
     pub(super) fn label(&self) -> String {
         match self {
-            Self::File(path) => {
+            Self::File { path, .. } => {
                 format!(
                     "sqlite {}",
                     path.file_name().map_or_else(|| path.display().to_string(), |n| n.display().to_string())
@@ -105,22 +113,93 @@ impl Server {
     }
 }
 
-/// The URL without `pooler=transaction`, which is ours, and whether it was there.
+/// What the driver reads of a Postgres URL; it ignores all else in silence.
+const PARAMETERS: [&str; 19] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+    "pooler",
+];
+
+/// The URL without `pooler=transaction`, which is ours, and whether it was there. A parameter that nobody reads is
+/// refused: a mistyped `sslmode` would be believed.
 fn without_pooler(url: &str) -> Result<(String, bool), String> {
     let Some((address, parameters)) = url.split_once('?') else { return Ok((url.to_owned(), false)) };
     let mut pooler = false;
     let mut others = Vec::new();
-    for parameter in parameters.split('&') {
-        match parameter.split_once('=') {
-            Some(("pooler", "transaction")) => pooler = true,
-            Some(("pooler", _)) => {
-                return Err("pooler is followed by something else than transaction".to_owned());
-            }
-            _ => others.push(parameter),
+    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        match (name, value) {
+            ("pooler", "transaction") => pooler = true,
+            ("pooler", _) => return Err("pooler is followed by something else than transaction".to_owned()),
+            _ if PARAMETERS.contains(&name) || name.starts_with("options[") => others.push(parameter),
+            _ => return Err(unknown(name, &PARAMETERS)),
         }
     }
     let mark = if others.is_empty() { "" } else { "?" };
     Ok((format!("{address}{mark}{}", others.join("&")), pooler))
+}
+
+/// Whether the parameters of a SQLite URL say that nothing is written.
+fn is_read_only(parameters: &str) -> Result<bool, String> {
+    let mut read_only = false;
+    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("mode", "ro")) => read_only = true,
+            Some(("mode", "rw" | "rwc")) => {}
+            Some(("mode", _)) => {
+                return Err("mode is followed by something else than ro, rw or rwc".to_owned());
+            }
+            Some((name, _)) => return Err(unknown(name, &["mode"])),
+            None => return Err("a ? in a path is written as %3F".to_owned()),
+        }
+    }
+    Ok(read_only)
+}
+
+fn unknown(name: &str, known: &[&str]) -> String {
+    format!("the parameter {name} is unknown: known are {}", known.join(", "))
+}
+
+/// Whether a password that was not encoded ends the part of the URL it stands in, so that its rest would be read, and
+/// shown, as something else.
+fn is_cut_in_the_password(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let Some(cut) = rest.find(['/', '?', '#']) else { return false };
+    let after = &rest[cut..];
+    if rest[..cut].contains('@') {
+        // What may follow the host holds no @ but in the value of a parameter, and never a #.
+        return after.contains('#');
+    }
+    let before_at = after.split_once('@').map(|(before, _)| before);
+    before_at.is_some_and(|before| !before.contains('=') || before.contains('#'))
+}
+
+/// A path without its `%` escapes; a `%` that begins none stands for itself.
+fn decoded(path: &str) -> PathBuf {
+    let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = std::str::from_utf8(after.get(..2).unwrap_or_default()).ok();
+        let escaped = escaped.filter(|_| *first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 
 /// On this machine: a socket or loopback.
@@ -205,14 +284,65 @@ mod tests {
         }
     }
 
+    fn file(url: &str) -> (String, bool) {
+        match Address::parse(url).unwrap() {
+            Address::File { path, read_only } => (path.display().to_string(), read_only),
+            _ => panic!("{url} is a file"),
+        }
+    }
+
+    fn refusal(url: &str) -> String {
+        let Err(error) = Address::parse(url) else { panic!("{url} is refused") };
+        error.to_string()
+    }
+
     #[test]
     fn paths_and_memory_are_told_apart() {
         assert!(matches!(Address::parse("sqlite::memory:"), Ok(Address::Temporary)));
+        for (url, path, read_only) in [
+            ("sqlite:///var/x.db", "/var/x.db", false),
+            ("sqlite:x.db?mode=rwc", "x.db", false),
+            ("sqlite:x.db?mode=ro", "x.db", true),
+            ("sqlite:my files/x y.db", "my files/x y.db", false),
+            ("sqlite:what%3F.db", "what?.db", false),
+            ("sqlite:100%.db", "100%.db", false),
+            ("sqlite:100%25.db?mode=ro", "100%.db", true),
+        ] {
+            assert_eq!(file(url), (path.to_owned(), read_only), "{url}");
+        }
+    }
+
+    #[test]
+    fn parameters_nobody_reads_are_refused_by_name() {
+        assert!(refusal("postgres://u@h/x?sslmod=disable").contains("the parameter sslmod is unknown"));
+        assert!(refusal("sqlite:x.db?cache=shared").contains("the parameter cache is unknown"));
+        assert!(refusal("sqlite:what?.db").contains("a ? in a path is written as %3F"));
+        assert!(refusal("sqlite:x.db?mode=r").contains("ro, rw or rwc"));
+        assert!(refusal("postgres://u@h/x?pooler=session").contains("pooler"));
+        assert!(Address::parse("postgres://u@h/x?sslmode=disable&pooler=transaction").is_ok());
+    }
+
+    #[test]
+    fn a_literal_address_of_the_sixth_version_is_one() {
+        let server = postgres("postgres://u@[::1]:6000/x");
+        assert_eq!((server.get_host(), server.get_port()), ("::1", 6000));
+        assert!(postgres("postgres://u@[2001:db8::1]/x").get_host().starts_with("2001"));
+    }
+
+    #[test]
+    fn no_part_of_a_password_that_was_not_encoded_is_shown() {
+        for cut in ["/", "?", "#", "@", "12/", "12?", "12#", "1@2#"] {
+            for url in [format!("postgres://u:{cut}hunter2@h/x"), format!("postgres://u:hunter2{cut}@h/x")] {
+                let said = match Address::parse(&url) {
+                    Ok(address) => address.label(),
+                    Err(error) => error.to_string(),
+                };
+                assert!(!said.contains("hunter2") && !said.contains("12"), "{url}: {said}");
+            }
+        }
         assert!(
-            matches!(Address::parse("sqlite:///var/x.db"), Ok(Address::File(p)) if p == Path::new("/var/x.db"))
-        );
-        assert!(
-            matches!(Address::parse("sqlite:x.db?mode=rwc"), Ok(Address::File(p)) if p == Path::new("x.db"))
+            Address::parse("postgres:///x?user=me@server&host=/tmp").is_ok(),
+            "a parameter may hold an @"
         );
     }
 }

@@ -110,13 +110,10 @@ impl Kind {
     pub(super) fn of(error: &sqlx::Error) -> Self {
         let Some(database) = error.as_database_error() else {
             return match error {
-                sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::WorkerCrashed
-                | sqlx::Error::PoolClosed => Self::Gone,
+                sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => Self::Gone,
                 sqlx::Error::PoolTimedOut => Self::NoneFree,
                 sqlx::Error::Protocol(_) => Self::Garbled,
-                sqlx::Error::Configuration(_) => Self::Barred,
+                sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => Self::Barred,
                 _ => Self::Other,
             };
         };
@@ -215,9 +212,12 @@ impl Classify for sqlx::Error {
 impl Classify for StoreError {
     fn class(&self) -> FaultClass {
         match self {
-            Self::Unreachable { .. } | Self::Busy { .. } | Self::Full { .. } => FaultClass::Transient,
+            Self::Unreachable { .. } | Self::Barred { .. } | Self::Busy { .. } | Self::Full { .. } => {
+                FaultClass::Transient
+            }
             Self::UnknownOutcome { .. } => FaultClass::Timeout,
             Self::NotMigrated { .. }
+            | Self::TableMissing { .. }
             | Self::OlderSchema { .. }
             | Self::NewerSchema { .. }
             | Self::ReadOnly
@@ -260,21 +260,34 @@ pub(super) fn explain(error: &sqlx::Error, doing: &'static str, database: &str) 
         | Kind::Misplaced => StoreError::Busy { doing, why },
         Kind::ReadOnly => StoreError::ReadOnly,
         Kind::Denied => StoreError::Denied { doing, why },
-        Kind::Unmigrated => StoreError::NotMigrated { database: database() },
+        Kind::Unmigrated => match missing_table(&why) {
+            Some(table) => StoreError::TableMissing { database: database(), table },
+            None => StoreError::NotMigrated { database: database() },
+        },
         Kind::Full => StoreError::Full { doing, why },
-        Kind::NoneFree | Kind::Gone | Kind::Barred | Kind::Garbled | Kind::TurnedAway => {
+        Kind::NoneFree | Kind::Gone | Kind::Garbled | Kind::TurnedAway => {
             StoreError::Unreachable { database: database(), why }
         }
-        Kind::NoDatabase => StoreError::Unreachable {
-            database: database(),
-            why: "the file is not a SQLite database".to_owned(),
-        },
+        Kind::Barred => StoreError::Barred { database: database(), why },
+        Kind::NoDatabase => {
+            StoreError::Barred { database: database(), why: "the file is not a SQLite database".to_owned() }
+        }
         Kind::Damaged => StoreError::Failed {
             doing,
             why: "the database file is damaged; restore it from a backup".to_owned(),
         },
         Kind::Duplicate | Kind::Other => StoreError::Failed { doing, why },
     }
+}
+
+/// The table that a database says is missing: `relation "x" does not exist`, `no such table: main.x`.
+fn missing_table(message: &str) -> Option<String> {
+    let named = match message.strip_prefix("no such table: ") {
+        Some(name) => name,
+        None => message.split(['"', '«', '»', '„', '“', '”', '`']).nth(1)?,
+    };
+    let table = named.trim().rsplit('.').next().unwrap_or_default();
+    (!table.is_empty()).then(|| table.to_owned())
 }
 
 #[cfg(test)]
@@ -343,7 +356,7 @@ mod tests {
             ("0A000", "cannot set transaction read-write mode during recovery"),
             ("0A000", "cached plan must not change result type"),
             ("42501", "permission denied"),
-            ("42P01", "relation does not exist"),
+            ("42P01", "relation \"redrive_work\" does not exist"),
             ("26000", "prepared statement does not exist"),
             ("42P05", "prepared statement already exists"),
             ("08P01", "unsupported startup parameter: options"),
@@ -356,7 +369,7 @@ mod tests {
             ("13", "database or disk is full"),
             ("11", "malformed"),
             ("26", "file is not a database"),
-            ("1", "no such table: x"),
+            ("1", "no such table: main.redrive_work"),
         ] {
             let error = || sqlx::Error::Database(Box::new(Coded(code, message)));
             let kind = Kind::of(&error());
@@ -377,20 +390,20 @@ mod tests {
 0A000 ReadOnly Permanent ReadOnly
 0A000 Other Permanent Failed
 42501 Denied Permanent Denied
-42P01 Unmigrated Permanent NotMigrated
+42P01 Unmigrated Permanent TableMissing
 26000 Misplaced Transient Busy
 42P05 Misplaced Transient Busy
 08P01 TurnedAway Transient UnknownOutcome
 08006 Gone Transient UnknownOutcome
 57P01 Gone Transient UnknownOutcome
-28P01 Barred Permanent Unreachable
+28P01 Barred Permanent Barred
 2067 Duplicate Permanent Failed
 261 Slow Transient Busy
 1032 ReadOnly Permanent ReadOnly
 13 Full Transient Full
 11 Damaged Permanent Failed
-26 NoDatabase Permanent Unreachable
-1 Unmigrated Permanent NotMigrated
+26 NoDatabase Permanent Barred
+1 Unmigrated Permanent TableMissing
 ";
         assert_eq!(table, expected);
     }

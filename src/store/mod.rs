@@ -202,7 +202,7 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Opened, StoreError>
     let label = address.label();
     Ok(match address {
         Address::Postgres(server) => postgres::open(*server, options, label).await?,
-        Address::File(path) => sqlite::open(path, options, label).await?,
+        Address::File { path, read_only } => sqlite::open(path, read_only, options, label).await?,
         Address::Temporary => sqlite::open_temporary(options, label).await?,
     })
 }
@@ -218,6 +218,8 @@ pub struct Inspection {
     pub encrypted: Option<bool>,
     /// How it is known that a pooler stands before it, if so.
     pub pooler: Option<&'static str>,
+    /// Tables whose row-level security may hide rows from us.
+    pub hidden: Vec<String>,
     /// Why it cannot be read, if so.
     pub unreadable: Option<String>,
     /// Why it can only be looked at, if so.
@@ -233,7 +235,7 @@ pub async fn inspect(url: &str) -> Result<Inspection, StoreError> {
     let label = address.label();
     match address {
         Address::Postgres(server) => postgres::inspect(*server, &label).await,
-        Address::File(path) => sqlite::inspect(&path, &label).await,
+        Address::File { path, read_only } => sqlite::inspect(&path, read_only, &label).await,
         Address::Temporary => Err(StoreError::Unreachable {
             database: label,
             why: "sqlite::memory: is made anew whenever it is opened".to_owned(),
@@ -251,7 +253,8 @@ pub async fn migrate(url: &str) -> Result<Vec<Applied>, StoreError> {
     let label = address.label();
     match address {
         Address::Postgres(server) => postgres::migrate(*server, &label).await,
-        Address::File(path) => sqlite::migrate(&path, &label).await,
+        Address::File { read_only: true, .. } => Err(StoreError::ReadOnly),
+        Address::File { path, .. } => sqlite::migrate(&path, &label).await,
         Address::Temporary => Err(StoreError::Unreachable {
             database: label,
             why: "sqlite::memory: is migrated when it is opened".to_owned(),

@@ -99,7 +99,14 @@ macro_rules! after {
 
 /// Why nothing can be written, as far as the server tells before it is tried.
 const WHY_READ_ONLY: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN 'the server is a standby' \
-    WHEN current_setting('default_transaction_read_only') = 'on' THEN 'default_transaction_read_only is on' END AS why";
+    WHEN current_setting('default_transaction_read_only') = 'on' THEN 'default_transaction_read_only is on' \
+    WHEN NOT (has_table_privilege('redrive_operator_actions', 'INSERT') AND has_table_privilege('redrive_dead_letters', 'UPDATE')) \
+    THEN 'the role ' || current_user || ' may only look: grant it redrive_operator to act' END AS why";
+/// Which tables of ours may hide rows from this role.
+const HIDDEN: &str = "SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'p') AND row_security_active(oid) \
+    AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'redrive_migrations'::regclass) \
+    AND (relname LIKE 'redrive\\_%' OR relname IN ('onboarding_history', 'onboarding_state', 'onboarding_progress', 'entities', \
+    'entity_relationships', 'idempotency_keys', 'processed_messages')) ORDER BY 1";
 
 /// How long an idle connection is used without being asked first whether it is still there, and the longest that a
 /// database which is there may take to let one in.
@@ -337,24 +344,23 @@ pub(super) async fn inspect(server: Server, label: &str) -> Result<Inspection, S
     schema::check(schema, label)?;
     let question = "SELECT current_setting('server_version'), \
         coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), current_user::text, \
-        has_table_privilege('onboarding_history', 'SELECT'), \
-        has_table_privilege('redrive_operator_actions', 'INSERT') AND has_table_privilege('redrive_dead_letters', 'UPDATE')";
+        has_table_privilege('onboarding_history', 'SELECT')";
     let row = raw_sql(question).fetch_one(&mut connection).await.map_err(asked)?;
-    let (release, encrypted, role, reads, writes): (String, bool, String, bool, bool) =
+    let (release, encrypted, role, reads): (String, bool, String, bool) =
         sqlx::FromRow::from_row(&row).map_err(asked)?;
     let refusal = raw_sql(WHY_READ_ONLY).fetch_one(&mut connection).await.and_then(|row| row.try_get(0));
     let refusal: Option<String> = refusal.map_err(asked)?;
+    let hidden = raw_sql(HIDDEN).fetch_all(&mut connection).await.map_err(asked)?;
+    let hidden = hidden.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(asked)?;
     connection.close().await.map_err(asked)?;
-    let unless = |refused: bool, why: String| refused.then_some(why);
     Ok(Inspection {
         product: format!("PostgreSQL {release}"),
         schema: schema.unwrap_or_default(),
         encrypted: Some(encrypted),
         pooler: way.pooler(),
-        unreadable: unless(!reads, format!("the role {role} may not read: grant it redrive_viewer")),
-        unwritable: refusal
-            .map(|why| format!("read-only: {why}"))
-            .or(unless(!writes, format!("the role {role} may only look: grant it redrive_operator to act"))),
+        hidden,
+        unreadable: (!reads).then(|| format!("the role {role} may not read: grant it redrive_viewer")),
+        unwritable: refusal.map(|why| format!("read-only: {why}")),
     })
 }
 

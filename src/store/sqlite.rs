@@ -13,7 +13,7 @@ use sqlx::{
 
 use super::{
     Inspection, OpenOptions, Opened,
-    error::{all_in_use, explain},
+    error::{Kind, all_in_use, explain},
     schema::{self, Applied, Dialect},
     way::Way,
 };
@@ -26,6 +26,7 @@ pub(super) type RawConn = SqliteConnection;
 const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 const BEGIN_READ: &str = "BEGIN";
 const BEGIN_SINGLE: &str = BEGIN_WRITE;
+// A file's reasons are asked of the file system.
 const WHY_READ_ONLY: &str = "SELECT NULL AS why";
 macro_rules! for_update {
     () => {
@@ -149,16 +150,41 @@ fn door(pool: Pool<Db>, options: &OpenOptions) -> Door {
 async fn reach(connect: &SqliteConnectOptions, label: &str) -> Result<SqliteConnection, StoreError> {
     let path = connect.get_filename().to_owned();
     if !path.exists() {
-        return Err(StoreError::Unreachable {
+        return Err(StoreError::Barred {
             database: label.to_owned(),
             why: format!("there is no file {}; `redrive migrate` makes one", path.display()),
         });
     }
     if path.is_dir() {
         let why = format!("{} is a folder: name the file in it", path.display());
-        return Err(StoreError::Unreachable { database: label.to_owned(), why });
+        return Err(StoreError::Barred { database: label.to_owned(), why });
     }
     connect.connect().await.map_err(|error| explain(&error, "opening the database", label))
+}
+
+/// Opened without writing anything: not even the files beside a database in WAL mode, where their folder takes none.
+fn for_reading(path: &Path, options: &OpenOptions) -> Result<SqliteConnectOptions, StoreError> {
+    let reading = connect(path, options).read_only(true);
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let takes_files = wake::refusal_of(wake::folder_of(path), "folder").is_none();
+    if takes_files || beside("-shm").exists() {
+        return Ok(reading);
+    }
+    match beside("-wal").metadata() {
+        Ok(wal) if wal.len() > 0 => Err(StoreError::Barred {
+            database: path.display().to_string(),
+            why: format!(
+                "{} holds what is not in the file yet, and its folder takes no -shm file to read it with: open it once where \
+                 it may be written, or copy both files to a folder of yours",
+                beside("-wal").display()
+            ),
+        }),
+        _ => Ok(reading.immutable(true)),
+    }
 }
 
 /// Why a pool had no connection in time: its own are all in use. Opening a file takes no time.
@@ -169,14 +195,21 @@ async fn none_came_free(_: &Pool<Db>, _: &str) -> StoreError {
 /// The newest migration applied; `None` without the table.
 async fn version(connection: &mut SqliteConnection, label: &str) -> Result<Option<i64>, StoreError> {
     let read = sqlx::query_scalar("SELECT max(version) FROM redrive_migrations WHERE success");
-    match read.fetch_one(connection).await.map_err(|e| explain(&e, "reading the schema version", label)) {
-        Err(StoreError::NotMigrated { .. }) => Ok(None),
-        other => other,
+    match read.fetch_one(connection).await {
+        Err(error) if Kind::of(&error) == Kind::Unmigrated => Ok(None),
+        other => other.map_err(|error| explain(&error, "reading the schema version", label)),
     }
 }
 
-pub(super) async fn open(path: PathBuf, options: OpenOptions, label: String) -> Result<Opened, StoreError> {
-    open_kept(path, options, label, None).await
+/// `said_read_only`: its address says that it is only read.
+pub(super) async fn open(
+    path: PathBuf,
+    said_read_only: bool,
+    options: OpenOptions,
+    label: String,
+) -> Result<Opened, StoreError> {
+    let access = if said_read_only { Access::ReadOnly } else { options.access };
+    open_kept(path, said_read_only, OpenOptions { access, ..options }, label, None).await
 }
 
 pub(super) async fn open_temporary(options: OpenOptions, label: String) -> Result<Opened, StoreError> {
@@ -185,17 +218,18 @@ pub(super) async fn open_temporary(options: OpenOptions, label: String) -> Resul
     })?;
     let path = folder.path().join("redrive.db");
     migrate(&path, &label).await?;
-    open_kept(path, options, label, Some(folder)).await
+    open_kept(path, false, options, label, Some(folder)).await
 }
 
 async fn open_kept(
     path: PathBuf,
+    said_read_only: bool,
     options: OpenOptions,
     label: String,
     kept: Option<tempfile::TempDir>,
 ) -> Result<Opened, StoreError> {
     let opening = |error: sqlx::Error| explain(&error, "opening the database", &label);
-    let reading = connect(&path, &options).read_only(true);
+    let reading = for_reading(&path, &options)?;
     let mut first = reach(&reading, &label).await?;
     schema::check(version(&mut first, &label).await?, &label)?;
     first.close().await.map_err(opening)?;
@@ -221,9 +255,8 @@ async fn open_kept(
                 })
                 // Writers queue here rather than at the file's lock.
                 .acquire_timeout(options.connect_timeout.max(options.lock_timeout))
-                .connect_with(writing)
-                .await
-                .map_err(opening)?;
+                // Not at once: a file that may only be read is looked at, and written once it may be.
+                .connect_lazy_with(writing);
             Some(pool)
         }
     };
@@ -233,15 +266,20 @@ async fn open_kept(
         .await
         .map_err(opening)?;
     let (write, read) = (write.map(|write| door(write, &options)), door(read, &options));
-    let handle = body::Handle::new(write, read, &options, label.clone(), Wake::new(reading), kept);
-    let handle = Arc::new(handle);
+    let wake = Wake::new(reading, options.access == Access::ReadOnly && said_read_only);
+    let handle = Arc::new(body::Handle::new(write, read, &options, label.clone(), wake, kept));
     Ok(Opened { store: handle.clone(), reader: handle, label })
 }
 
-pub(super) async fn inspect(path: &Path, label: &str) -> Result<Inspection, StoreError> {
+pub(super) async fn inspect(
+    path: &Path,
+    said_read_only: bool,
+    label: &str,
+) -> Result<Inspection, StoreError> {
     let asked = |error: sqlx::Error| explain(&error, "asking what the database is", label);
     let options = OpenOptions::default();
-    let mut connection = reach(&connect(path, &options).read_only(true), label).await?;
+    let reading = for_reading(path, &options)?;
+    let mut connection = reach(&reading, label).await?;
     let schema = version(&mut connection, label).await?;
     schema::check(schema, label)?;
     let release: String =
@@ -252,12 +290,17 @@ pub(super) async fn inspect(path: &Path, label: &str) -> Result<Inspection, Stor
         sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut connection).await?;
         connection.close().await
     };
-    let unwritable = writes.await.err().map(|error| explain(&error, "writing", label).to_string());
+    let refusal = Wake::new(reading, said_read_only).refusal().map(|why| format!("read-only: {why}"));
+    let unwritable = match refusal {
+        Some(why) => Some(why),
+        None => writes.await.err().map(|error| explain(&error, "writing", label).to_string()),
+    };
     Ok(Inspection {
         product: format!("SQLite {release}"),
         schema: schema.unwrap_or_default(),
         encrypted: None,
         pooler: None,
+        hidden: Vec::new(),
         unreadable: None,
         unwritable,
     })
@@ -330,7 +373,7 @@ mod tests {
             door(read, &options),
             &options,
             "full.db".to_owned(),
-            Wake::new(reading),
+            Wake::new(reading, false),
             None,
         );
         let mut taken = 0;

@@ -8,6 +8,7 @@ mod demo;
 mod engine;
 mod entities;
 mod examples;
+mod files;
 mod floors;
 mod harness;
 mod headless;

@@ -17,11 +17,12 @@ use sqlx::{Connection, PgConnection, Row as _, raw_sql};
 use crate::{
     engine::noop::{self, Noop},
     support::{
+        daemon::Daemon,
         pgbouncer::{self, Lends, PgBouncer},
         postgres::{self, Server},
         program,
         proxy::Proxy,
-        stores::{column, request, submission, try_sql},
+        stores::{TestStore, column, request, submission, try_sql},
     },
 };
 
@@ -227,4 +228,68 @@ async fn a_standby_is_told_and_its_promotion_noticed() {
     opened.store.act(&trigger("ledger")).await.expect("it takes writes now");
     let board = opened.reader.read(&Query::default()).await.expect("it reads");
     assert_eq!(board.read_only, None);
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_look_is_told_before_it_acts() {
+    let database = postgres::database().await;
+    let role = format!("viewer_{}", uuid::Uuid::new_v4().simple());
+    let make = format!("CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}");
+    try_sql(&database.url, &make).await.expect("a role");
+    let url = database.url.replace("redrive@", &format!("{role}@"));
+    let opened = open(&url, OpenOptions::default()).await.expect("it opens");
+    let board = opened.reader.read(&Query::default()).await.expect("it reads");
+    let why = format!("the role {role} may only look: grant it redrive_operator to act");
+    assert_eq!(board.read_only, Some(why));
+    drop(opened);
+    let drop_it = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+    try_sql(&database.url, &drop_it).await.expect("it goes");
+}
+
+#[tokio::test]
+async fn a_missing_table_is_named() {
+    for store in [TestStore::sqlite().await, TestStore::postgres().await] {
+        store.sql("DROP TABLE redrive_replay_items; DROP TABLE redrive_dead_letters").await;
+        let error = store.opened.reader.read(&Query::default()).await.expect_err("a table is gone");
+        let said = error.to_string();
+        assert!(
+            said.contains("lacks the table redrive_dead_letters though its migration is applied"),
+            "{said}"
+        );
+        let again = open(&store.url, OpenOptions::default()).await.expect("its schema is the newest");
+        again.reader.read(&Query::default()).await.expect_err("it is still gone");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_row_level_security_may_hide_are_told() {
+    let database = postgres::database().await;
+    assert_eq!(inspect(&database.url).await.expect("it answers").hidden, [""; 0]);
+    let role = format!("limited_{}", uuid::Uuid::new_v4().simple());
+    let make = format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}; \
+         ALTER TABLE onboarding_history ENABLE ROW LEVEL SECURITY"
+    );
+    try_sql(&database.url, &make).await.expect("a role");
+    let url = database.url.replace("redrive@", &format!("{role}@"));
+    assert_eq!(inspect(&url).await.expect("it answers").hidden, ["onboarding_history"]);
+    assert_eq!(inspect(&database.url).await.expect("it answers").hidden, [""; 0], "its owner sees all");
+    let drop_it = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+    try_sql(&database.url, &drop_it).await.expect("it goes");
+}
+
+#[test]
+fn a_worker_started_before_its_database_waits_for_it() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let database = runtime.block_on(postgres::database());
+    let server: sqlx::postgres::PgConnectOptions = database.url.parse().expect("a URL");
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let url = format!("postgres://redrive@127.0.0.1:{port}/{}", server.get_database().expect("a database"));
+    let args = ["worker", "--listen", "127.0.0.1:0", "--database-url", &url];
+    let mut worker = Daemon::start(&args, &[], "trying again in");
+    let _wire = Proxy::at(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{}", server.get_port()));
+    worker.hear("listens on", Duration::from_secs(30));
+    worker.signal("TERM");
+    assert_eq!(worker.wait(Duration::from_secs(30)), Some(0));
 }

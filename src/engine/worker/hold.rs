@@ -71,6 +71,7 @@ impl Worker {
                     | StoreError::Full { .. }
                     | StoreError::ReadOnly
                     | StoreError::Unreachable { .. }
+                    | StoreError::Barred { .. }
                     | StoreError::UnknownOutcome { .. }
             );
             if !again || last {

@@ -393,7 +393,11 @@ impl Store for Handle {
 impl Reader for Handle {
     async fn read(&self, query: &Query) -> Result<Board, StoreError> {
         self.wake.still_there(&self.label)?;
-        in_snapshot!(self, "reading the board", |conn, now| read::board(conn, now, query))
+        let mut board = in_snapshot!(self, "reading the board", |conn, now| read::board(conn, now, query))?;
+        if board.read_only.is_none() {
+            board.read_only = self.wake.refusal();
+        }
+        Ok(board)
     }
 
     async fn standing(&self, command: &Command) -> Result<Standing, StoreError> {

@@ -60,6 +60,12 @@ impl Wake {
         Ok(())
     }
 
+    /// The server says itself why nothing can be written.
+    #[expect(clippy::unused_self, reason = "SQLite's is asked by the same name")]
+    pub(super) fn refusal(&self) -> Option<String> {
+        None
+    }
+
     /// Work came, from this process.
     pub(super) fn signal(&self) {
         wake(&self.here);

@@ -2,8 +2,12 @@
 //! and only while somebody waits. Nor does anybody tell that the file is gone: what was opened lives on, unseen by all
 //! others, so the name is looked up before it is read or written.
 
-use std::{io, os::unix::fs::MetadataExt as _, time::Duration};
+use std::{io, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
+use rustix::{
+    fs::{Access, access, statvfs},
+    io::Errno,
+};
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{Mutex, Notify};
 
@@ -18,6 +22,8 @@ pub(super) struct Wake {
     connect: SqliteConnectOptions,
     /// Device and number of the file that was opened.
     file: Option<(u64, u64)>,
+    /// Its address says that it is only read.
+    said_read_only: bool,
 }
 
 #[derive(Default)]
@@ -27,9 +33,22 @@ struct Probe {
 }
 
 impl Wake {
-    pub(super) fn new(connect: SqliteConnectOptions) -> Self {
+    pub(super) fn new(connect: SqliteConnectOptions, said_read_only: bool) -> Self {
         let file = identity(&connect).ok();
-        Self { here: Notify::new(), probe: Mutex::default(), connect, file }
+        Self { here: Notify::new(), probe: Mutex::default(), connect, file, said_read_only }
+    }
+
+    /// Why nothing can be written, as far as the file system tells before it is tried.
+    pub(super) fn refusal(&self) -> Option<String> {
+        if self.said_read_only {
+            return Some("its address says mode=ro".to_owned());
+        }
+        let file = self.connect.get_filename();
+        let folder = folder_of(file);
+        refusal_of(file, "file").or_else(|| refusal_of(folder, "folder")).or_else(|| {
+            let full = statvfs(folder).is_ok_and(|room| room.f_bavail == 0);
+            full.then(|| "the disk is full".to_owned())
+        })
     }
 
     /// Whether the database is still the one that was opened.
@@ -82,6 +101,20 @@ impl Wake {
                 false
             }
         }
+    }
+}
+
+/// Where the files beside `file` are.
+pub(super) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Why this user may not write there.
+pub(super) fn refusal_of(path: &Path, what: &str) -> Option<String> {
+    match access(path, Access::WRITE_OK) {
+        Err(Errno::ROFS) => Some("its file system is read-only".to_owned()),
+        Err(Errno::ACCESS | Errno::PERM) => Some(format!("the {what} may not be written by this user")),
+        _ => None,
     }
 }
 

@@ -95,7 +95,7 @@ stores!(
 async fn nothing_runs_unprotected_because_connections_are_scarce() {
     let store = TestStore::postgres().await;
     let options = OpenOptions {
-        connections: 2,
+        connections: 3,
         connect_timeout: Duration::from_millis(200),
         statement_timeout: PATIENCE,
         lock_timeout: PATIENCE,

@@ -62,8 +62,13 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// A wire to `server`, `127.0.0.1:5432` say; nothing is lost yet.
     pub(crate) fn to(server: &str) -> Self {
+        Self::at("127.0.0.1:0", server)
+    }
+
+    /// The same, listening at `address`.
+    pub(crate) fn at(address: &str, server: &str) -> Self {
         let server = server.to_socket_addrs().expect("an address").next().expect("one address");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = TcpListener::bind(address).expect("a free port");
         let proxy = Self { address: listener.local_addr().expect("it is bound"), plan: Arc::default() };
         let plan = Arc::clone(&proxy.plan);
         std::thread::spawn(move || {
