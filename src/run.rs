@@ -197,14 +197,19 @@ const AGAIN_AFTER: (Duration, Duration) = (Duration::from_millis(250), Duration:
 /// the process was asked to stop meanwhile.
 async fn once_there<T>(mut open: impl AsyncFnMut() -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
     let (mut wait, longest) = AGAIN_AFTER;
+    let mut stop = std::pin::pin!(stopped()?);
     loop {
-        let error = match open().await {
+        let opened = tokio::select! {
+            () = &mut stop => return Ok(None),
+            opened = open() => opened,
+        };
+        let error = match opened {
             Err(error) if error.downcast_ref::<StoreError>().is_some_and(StoreError::may_pass) => error,
             other => return other.map(Some),
         };
         let _ = say(&format!("{error}; trying again in {}", humantime::format_duration(wait)));
         tokio::select! {
-            () = stopped()? => return Ok(None),
+            () = &mut stop => return Ok(None),
             () = clock::sleep(wait) => wait = (wait * 2).min(longest),
         }
     }

@@ -230,7 +230,6 @@ pub(super) fn shown(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::*;
 

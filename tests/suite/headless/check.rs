@@ -46,7 +46,7 @@ async fn a_role_that_may_only_look_is_told_so_before_it_tries_on_postgres() {
     assert!(found[0].starts_with("ok database PostgreSQL "), "{out}");
     assert_eq!(
         found[2],
-        format!("warning rights the role {role} may only look: grant it redrive_operator to act")
+        format!("warning rights read-only: the role {role} may only look: grant it redrive_operator to act")
     );
 }
 

@@ -88,8 +88,7 @@ fn what_is_not_there_is_named_with_what_to_look_at() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("none.db");
     let file = format!(
-        "cannot reach the database sqlite none.db: there is no file {}; `redrive migrate` makes one; check that it \
-         runs and that the URL is right",
+        "cannot reach the database sqlite none.db: there is no file {}; `redrive migrate` makes one",
         path.display()
     );
     let refused = std::net::TcpStream::connect("127.0.0.1:1").expect_err("nobody listens there");

@@ -103,9 +103,12 @@ async fn a_sqlite_file_that_is_removed_is_noticed() {
 
 #[tokio::test]
 async fn what_cannot_be_reached_is_said_in_words() {
-    let terminal = Terminal::start(&["--database-url", "postgres://127.0.0.1:1/x"], 120, 36, &[]);
-    assert_eq!(terminal.exit_code(LIMIT), 1);
-    assert!(terminal.screen().contains("Connection refused"), "{}", terminal.screen());
+    let mut terminal = Terminal::start(&["--database-url", "postgres://127.0.0.1:1/x"], 120, 36, &[]);
+    terminal.wait_until("the database's reason", LIMIT, |screen| {
+        screen.contains("Connection refused") && screen.contains("trying again in")
+    });
+    terminal.write(b"\x03");
+    assert_eq!(terminal.exit_code(LIMIT), 143);
     assert_eq!(terminal.not_restored(), Vec::<&str>::new());
 
     let store = TestStore::sqlite().await;

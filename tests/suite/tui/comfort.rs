@@ -243,7 +243,7 @@ fn a_standby_is_named_and_nothing_is_written_until_it_is_promoted() {
         let mut story = Story::of(world, size);
         story.see("read-only: the server is a standby");
         story.press("4 R").see("the database takes no writes: the server is a standby").not_see("Replay?");
-        story.press(": 'rw' Enter").see("the database takes no writes");
+        story.press(": 'rw' Enter").see("the database takes no writes").press("Esc");
         story.world.board.as_mut().unwrap().read_only = None;
         story.look().not_see("read-only:").press("R").see("Replay?");
     }
