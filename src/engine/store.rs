@@ -543,6 +543,11 @@ pub trait Store: KeyStore + LockStore {
     /// action of `redrive` in the audit. Answers how many it began. Whoever asks, each begins once.
     async fn clean_up(&self) -> Result<u64, StoreError>;
 
+    /// Groups again a page of letters whose fingerprint an older rule made, with the counters of their groups. Answers how
+    /// many it looked at; 0 once all are of today's rule. Whoever asks, each is grouped once; what somebody else is writing
+    /// is left for the next page.
+    async fn regroup(&self) -> Result<u64, StoreError>;
+
     /// Keeps leases alive; answers those that are lost.
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError>;
 
