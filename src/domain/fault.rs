@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{onboarding::sha256_hex, shape, word::words};
+use super::{onboarding::sha256_hex, shape, text::SafeText, word::words};
 
 words!(
     /// What kind of failure it was, which decides whether another attempt makes sense.
@@ -40,7 +40,7 @@ impl FaultClass {
 
 /// One failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
+#[error("{}", SafeText::new(.message))]
 pub struct Fault {
     /// Whether it may pass.
     pub class: FaultClass,

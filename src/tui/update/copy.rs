@@ -1,7 +1,7 @@
 //! The clipboard: a row's id, or the command line that shows the same.
 
 use crate::{
-    domain::id::LetterId,
+    domain::{id::LetterId, text::SafeText},
     engine::{
         command::{Command, Elsewhere, Target},
         reader::Detail,
@@ -83,9 +83,8 @@ pub(super) fn action(model: &mut Model) -> Vec<Effect> {
     };
     let why = unfit(&text);
     if let Some(dialog) = model.dialog.as_mut() {
-        let said =
-            why.map_or_else(|| format!("copied: {}", shown(&text)), |why| format!("not copied: {why}"));
-        dialog.complaint = Some(said);
+        let said = why.map_or_else(|| format!("copied: {}", shown(&text)), |why| format!("not copied: {why}"));
+        dialog.complaint = Some(SafeText::new(&said));
     }
     if why.is_some() { Vec::new() } else { vec![Effect::Copy(text)] }
 }
