@@ -259,6 +259,8 @@ CREATE TABLE redrive_dead_letters (
     error text NOT NULL,
     error_class text NOT NULL CHECK (error_class IN ('transient', 'timeout', 'permanent', 'unknown', 'circuit_open', 'budget_spent', 'bulkhead_full', 'held')),
     error_fingerprint text NOT NULL,
+    -- The rule it was made by; letters of an older one are grouped again.
+    fingerprint_version integer NOT NULL DEFAULT 0,
     reason text NOT NULL CHECK (reason IN ('exhausted', 'permanent')),
     status text NOT NULL CHECK (status IN ('open', 'replaying', 'closed', 'discarded', 'quarantined')),
     outcome text CHECK (outcome IN ('succeeded', 'resumed', 'rolled_back', 'failed_again')),
@@ -279,6 +281,7 @@ CREATE INDEX redrive_dead_letters_onboarding ON redrive_dead_letters (onboarding
 CREATE INDEX redrive_dead_letters_idempotency ON redrive_dead_letters (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX redrive_dead_letters_open ON redrive_dead_letters (created_at, id) WHERE status = 'open';
 CREATE INDEX redrive_dead_letters_status ON redrive_dead_letters (status, created_at, id);
+CREATE INDEX redrive_dead_letters_regroup ON redrive_dead_letters (id) WHERE fingerprint_version < 2;
 
 CREATE TABLE redrive_letter_groups (
     error_fingerprint text PRIMARY KEY,
@@ -442,7 +445,7 @@ BEGIN
         GRANT SELECT (key, request_path, request_hash, status, response_code, created_at, locked_at, locked_by, operation, client_key, phase,
             lease_id, lease_until, expires_at, conflicts, attempts, onboarding_id, state, action_id, revision, version) ON idempotency_keys TO redrive_viewer;
         GRANT SELECT (onboarding_id, seq, state, operation, name, resource, status, attempts, error, created_at, ended_at) ON redrive_compensations TO redrive_viewer;
-        GRANT SELECT (id, onboarding_id, tenant_id, repo_url, state, operation, error, error_class, error_fingerprint, reason, status, outcome,
+        GRANT SELECT (id, onboarding_id, tenant_id, repo_url, state, operation, error, error_class, error_fingerprint, fingerprint_version, reason, status, outcome,
             idempotency_key, replays, became, created_at, closed_at, action_id, revision, version) ON redrive_dead_letters TO redrive_viewer;
         GRANT SELECT (id, at, operator, kind, how, reason, applied, left_out) ON redrive_operator_actions TO redrive_viewer;
         GRANT SELECT ON redrive_migrations TO redrive_viewer;

@@ -305,6 +305,8 @@ CREATE TABLE redrive_dead_letters (
     error text NOT NULL,
     error_class text NOT NULL CHECK (error_class IN ('transient', 'timeout', 'permanent', 'unknown', 'circuit_open', 'budget_spent', 'bulkhead_full', 'held')),
     error_fingerprint text NOT NULL,
+    -- The rule it was made by; letters of an older one are grouped again.
+    fingerprint_version integer NOT NULL DEFAULT 0,
     reason text NOT NULL CHECK (reason IN ('exhausted', 'permanent')),
     status text NOT NULL CHECK (status IN ('open', 'replaying', 'closed', 'discarded', 'quarantined')),
     outcome text CHECK (outcome IN ('succeeded', 'resumed', 'rolled_back', 'failed_again')),
@@ -325,6 +327,7 @@ CREATE INDEX redrive_dead_letters_onboarding ON redrive_dead_letters (onboarding
 CREATE INDEX redrive_dead_letters_idempotency ON redrive_dead_letters (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX redrive_dead_letters_open ON redrive_dead_letters (created_at, id) WHERE status = 'open';
 CREATE INDEX redrive_dead_letters_status ON redrive_dead_letters (status, created_at, id);
+CREATE INDEX redrive_dead_letters_regroup ON redrive_dead_letters (id) WHERE fingerprint_version < 2;
 
 CREATE TABLE redrive_letter_groups (
     error_fingerprint text PRIMARY KEY NOT NULL,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{onboarding::sha256_hex, word::words};
+use super::{onboarding::sha256_hex, shape, text::SafeText, word::words};
 
 words!(
     /// What kind of failure it was, which decides whether another attempt makes sense.
@@ -40,7 +40,7 @@ impl FaultClass {
 
 /// One failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
+#[error("{}", SafeText::new(.message))]
 pub struct Fault {
     /// Whether it may pass.
     pub class: FaultClass,
@@ -80,39 +80,20 @@ impl Fault {
         self
     }
 
-    /// What letters are grouped by: 16 hex digits of the operation, the class and the message with its numbers,
-    /// ids and quoted parts taken out, so that two failures of one kind share it.
+    /// What letters are grouped by: see [`fingerprint`].
     pub fn fingerprint(&self) -> String {
-        let kind =
-            format!("{}|{}|{}", self.operation.as_deref().unwrap_or("-"), self.class, shape(&self.message));
-        sha256_hex(kind.as_bytes())[..16].to_owned()
+        fingerprint(self.operation.as_deref(), self.class.as_str(), &self.message)
     }
 }
 
-/// A message with what varies taken out: quoted parts become `'…'`, words with a digit that are long or not plain
-/// numbers become `#`; a plain number of three digits (an HTTP status) stays.
-pub fn shape(message: &str) -> String {
-    let mut out = String::with_capacity(message.len());
-    let mut rest = message;
-    while let Some(start) = rest.find(['"', '\'', '`']) {
-        let quote = rest.as_bytes()[start] as char;
-        let Some(length) = rest[start + 1..].find(quote) else { break };
-        push_words(&mut out, &rest[..start]);
-        out.push_str(" '…'");
-        rest = &rest[start + 1 + length + 1..];
-    }
-    push_words(&mut out, rest);
-    out.trim().to_owned()
-}
+/// The rule by which [`fingerprint`] judges; letters of an older one are grouped again.
+pub const FINGERPRINT_VERSION: i32 = shape::VERSION;
 
-fn push_words(out: &mut String, text: &str) {
-    for word in text.split_whitespace() {
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        let is_status = bare.len() == 3 && bare.chars().all(|c| c.is_ascii_digit());
-        let varies = word.chars().any(|c| c.is_ascii_digit()) && !is_status || word.contains('/');
-        out.push(' ');
-        out.push_str(if varies { "#" } else { word });
-    }
+/// 16 hex digits of the operation, the class and the message's [`shape`](shape::shape), so that two failures of one kind
+/// share them.
+pub fn fingerprint(operation: Option<&str>, class: &str, message: &str) -> String {
+    let kind = format!("{}|{class}|{}", operation.unwrap_or("-"), shape::shape(message));
+    sha256_hex(kind.as_bytes())[..16].to_owned()
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! Ids as newtypes, so that a letter's id is never passed where an onboarding's is meant. All are TEXT in tables.
+//!
+//! Others write some of them: written for people they are [`SafeText`], so that none can be printed as it is.
 
 use serde::{Deserialize, Serialize};
+
+use super::text::SafeText;
 
 macro_rules! id {
     ($($(#[$meta:meta])* $name:ident),+ $(,)?) => { $(
@@ -10,11 +14,14 @@ macro_rules! id {
         pub struct $name(pub String);
 
         impl $name {
-            /// The raw id, as stored. May hold anything when others wrote it: escape it before showing it.
+            /// The raw id, as stored, for statements, requests and comparisons. May hold anything when others wrote it: people
+            /// are shown what `Display` writes.
             pub fn as_str(&self) -> &str { &self.0 }
         }
         impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.pad(&self.0) }
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                SafeText::new(&self.0).fmt(f)
+            }
         }
         impl From<&str> for $name { fn from(id: &str) -> Self { Self(id.to_owned()) } }
         impl From<String> for $name { fn from(id: String) -> Self { Self(id) } }

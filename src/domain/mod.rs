@@ -13,5 +13,6 @@ pub mod key;
 pub mod letter;
 pub mod mask;
 pub mod onboarding;
+pub mod shape;
 pub mod text;
 pub mod word;

@@ -428,7 +428,7 @@ pub enum LeftOut {
         status: LetterStatus,
     },
     /// The replay runs no more.
-    #[error("{}", .stopped.as_ref().map_or_else(|| "already ended".to_owned(), |why| format!("already stopped: {why}")))]
+    #[error("{}", .stopped.as_ref().map_or_else(|| "already ended".to_owned(), |why| format!("already stopped: {}", SafeText::new(why))))]
     ReplayEnded {
         /// Why it was stopped, if it was.
         stopped: Option<String>,

@@ -9,6 +9,7 @@ use crate::domain::{
     key::{KeyPhase, KeyStatus},
     letter::{LetterOutcome, LetterReason, LetterStatus},
     onboarding::{Phase, State, Status},
+    text::SafeText,
     word::words,
 };
 
@@ -171,7 +172,7 @@ pub enum FilterError {
         known: String,
     },
     /// It is not a comparison.
-    #[error("{field}:{found} is not a comparison: {example}")]
+    #[error("{field}:{} is not a comparison: {example}", SafeText::new(.found))]
     NotCompared {
         /// Of which field.
         field: Field,
@@ -181,7 +182,7 @@ pub enum FilterError {
         example: &'static str,
     },
     /// In one of several words.
-    #[error("word {at}, {word}: {why}")]
+    #[error("word {at}, {}: {why}", SafeText::new(.word))]
     At {
         /// Which, from 1.
         at: usize,

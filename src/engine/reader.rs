@@ -146,6 +146,9 @@ pub struct Counts {
     pub quarantined: Count,
     /// Letters that need nothing more.
     pub discarded: Count,
+    /// Groups with open or replaying letters.
+    #[serde(default)]
+    pub letter_groups: Count,
     /// Letters written in the last 15 minutes, whatever became of them.
     pub letters_arrived: Count,
     /// The oldest open letter.

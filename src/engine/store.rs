@@ -26,13 +26,18 @@ use crate::domain::{
     id::{KeyId, LeaseId, LetterId, OnboardingId, ReplayId, StateName, WorkerId},
     letter::{LetterReason, LetterStatus},
     onboarding::{Request, Status},
+    text::SafeText,
 };
 
 /// What the database did not do, in words for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// It does not answer.
-    #[error("cannot reach the database {database}: {why}; check that it runs and that the URL is right")]
+    #[error(
+        "cannot reach the database {}: {}; check that it runs and that the URL is right",
+        SafeText::new(.database),
+        SafeText::new(.why)
+    )]
     Unreachable {
         /// Its URL without the password.
         database: String,
@@ -58,7 +63,7 @@ pub enum StoreError {
         table: String,
     },
     /// No table of ours is there.
-    #[error("the database {database} has no redrive tables: run `redrive migrate`")]
+    #[error("the database {} has no redrive tables: run `redrive migrate`", SafeText::new(.database))]
     NotMigrated {
         /// Its URL without the password.
         database: String,
@@ -87,7 +92,7 @@ pub enum StoreError {
     #[error("the database is read-only: nothing was changed")]
     ReadOnly,
     /// The role may not.
-    #[error("the database refused {doing}: {why}; use a role with the operator grants")]
+    #[error("the database refused {doing}: {}; use a role with the operator grants", SafeText::new(.why))]
     Denied {
         /// What was being done.
         doing: &'static str,
@@ -95,7 +100,7 @@ pub enum StoreError {
         why: String,
     },
     /// It took too long or was locked.
-    #[error("the database was too busy for {doing}: {why}; nothing was changed, try again")]
+    #[error("the database was too busy for {doing}: {}; nothing was changed, try again", SafeText::new(.why))]
     Busy {
         /// What was being done.
         doing: &'static str,
@@ -104,7 +109,8 @@ pub enum StoreError {
     },
     /// Its disk, or its room for files, is used up.
     #[error(
-        "the database has no room for {doing}: the disk is full ({why}); nothing was changed, make room and try again"
+        "the database has no room for {doing}: the disk is full ({}); nothing was changed, make room and try again",
+        SafeText::new(.why)
     )]
     Full {
         /// What was being done.
@@ -121,7 +127,7 @@ pub enum StoreError {
         doing: &'static str,
     },
     /// Anything else.
-    #[error("the database failed at {doing}: {why}")]
+    #[error("the database failed at {doing}: {}", SafeText::new(.why))]
     Failed {
         /// What was being done.
         doing: &'static str,
@@ -423,7 +429,7 @@ pub enum Conflict {
     #[error("the lease is over: another worker has taken over")]
     Fenced,
     /// An entity belongs to another tenant: nothing of this record was written.
-    #[error("entity {entity} belongs to tenant {tenant}")]
+    #[error("entity {} belongs to tenant {}", SafeText::new(.entity), SafeText::new(.tenant))]
     ForeignEntity {
         /// Which.
         entity: String,
@@ -567,6 +573,11 @@ pub trait Store: KeyStore + LockStore {
     /// Begins the roll-back of what failed so long ago that nobody is expected to come back to it, a few at a time, as an
     /// action of `redrive` in the audit. Answers how many it began. Whoever asks, each begins once.
     async fn clean_up(&self) -> Result<u64, StoreError>;
+
+    /// Groups again a page of letters whose fingerprint an older rule made, with the counters of their groups. Answers how
+    /// many it looked at; 0 once all are of today's rule. Whoever asks, each is grouped once; what somebody else is writing
+    /// is left for the next page.
+    async fn regroup(&self) -> Result<u64, StoreError>;
 
     /// Keeps leases alive; answers those that are lost.
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError>;

@@ -150,6 +150,7 @@ impl Worker {
     async fn beat(self: Arc<Self>, running: Arc<std::sync::atomic::AtomicI32>) {
         let mut beating = Told::of("giving a sign of life");
         let mut cleaning = Told::of("undoing what failed long ago");
+        let mut regrouping = Told::of("grouping letters again");
         let mut counting = Told::of("counting for the gauges");
         for number in 0_u64.. {
             let beat = Heartbeat {
@@ -162,6 +163,9 @@ impl Worker {
             beating.hears(self.store.beat(&beat).await);
             if let Some(begun @ 1..) = cleaning.hears(self.store.clean_up().await) {
                 tracing::info!(begun, "what failed long ago is rolled back");
+            }
+            if let Some(grouped @ 1..) = regrouping.hears(self.store.regroup().await) {
+                tracing::debug!(grouped, "letters of an older rule are grouped again");
             }
             if let Ok(due) = self.store.next_due(self.definitions.runs()).await {
                 let late = due.and_then(|due| (-due).to_std().ok()).unwrap_or_default();

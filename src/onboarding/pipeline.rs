@@ -302,7 +302,7 @@ impl Pipeline {
             return Ok(());
         }
         let announcement = Announcement {
-            onboarding_id: step.onboarding.to_string(),
+            onboarding_id: step.onboarding.0.clone(),
             tenant_id: step.request.tenant_id.clone(),
             repo_url: step.request.repo_url.clone(),
             workspace_id: step.request.workspace_id.clone(),

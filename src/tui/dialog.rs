@@ -35,9 +35,9 @@ pub enum Stage {
     /// The preview is there.
     Ready(Box<Previewed>),
     /// There is nothing to confirm, and why.
-    Refused(String),
+    Refused(SafeText),
     /// It was asked and the reply was lost: asking again with the same key is safe.
-    Lost(Box<Submission>, String),
+    Lost(Box<Submission>, SafeText),
 }
 
 /// What confirms it.
@@ -114,7 +114,7 @@ pub struct Dialog {
     /// The first line of the details on the screen.
     pub top: usize,
     /// What was wrong with the last key.
-    pub complaint: Option<String>,
+    pub complaint: Option<SafeText>,
 }
 
 impl Dialog {
@@ -294,9 +294,9 @@ impl Dialog {
         };
         match &self.stage {
             Stage::Reading => say(LineTone::Dim, "reading what it would do …"),
-            Stage::Refused(why) => say(LineTone::Warning, why),
+            Stage::Refused(why) => say(LineTone::Warning, why.as_str()),
             Stage::Lost(_, why) => {
-                say(LineTone::Warning, why);
+                say(LineTone::Warning, why.as_str());
                 say(
                     LineTone::Plain,
                     "Asking again is safe: it carries the same key, so it is applied once at most.",

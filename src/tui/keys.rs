@@ -212,7 +212,7 @@ pub const TABLE: &[Binding] = &[
     looks(Action::StepForth, &[Key::Right], "step forth", "While frozen: the picture after this one.", &[], 0),
     looks(Action::Chart, &[Key::Char('a')], "chart", "The chart: first tries and retries per second, the load factor, the share of retries that helped.", &[Place::Pulse], 7),
     looks(Action::Theme, &[Key::Char('t')], "theme", "The next theme: dark, light, high contrast, colour-blind-safe.", &[], 0),
-    looks(Action::CopyId, &[Key::Char('y')], "copy id", "Copy the row's id to the clipboard (OSC 52).", WITH_ID, 0),
+    looks(Action::CopyId, &[Key::Char('y')], "copy id", "Send the row's id to the terminal's clipboard (OSC 52), which does not answer.", WITH_ID, 0),
     looks(Action::CopyCommand, &[Key::Char('Y')], "copy command", "Copy the command line that shows the same; in a dialog, the one that does it.", &[], 0),
     looks(Action::Refresh, &[Key::Ctrl('r')], "refresh", "Read again now and paint everything anew.", &[], 0),
     looks(Action::Suspend, &[Key::Ctrl('z')], "suspend", "Back to the shell until fg.", &[], 0),

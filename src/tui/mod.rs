@@ -16,6 +16,7 @@ pub mod layout;
 pub mod model;
 pub mod msg;
 pub mod past;
+mod paste;
 pub mod preferences;
 pub mod rows;
 mod runner;
@@ -164,7 +165,8 @@ pub async fn run(session: Session) -> Result<Exit, TuiError> {
     let signals = Signals::listen().map_err(TuiError::Signals)?;
     let (answers, answered) = mpsc::channel(ANSWERS);
     let _guard = PanicGuard::set(answers.clone());
-    let screen = Screen::enter(session.preferences.mouse).map_err(TuiError::Terminal)?;
+    let gone = CancellationToken::new();
+    let screen = Screen::enter(session.preferences.mouse, gone.clone()).map_err(TuiError::Terminal)?;
     let size = screen.size().map_err(TuiError::Terminal)?;
     let setting = Setting {
         title: SafeText::new(&session.title),
@@ -196,6 +198,7 @@ pub async fn run(session: Session) -> Result<Exit, TuiError> {
         pace: session.pace,
         queries: session.queries,
         nudge: session.nudge,
+        gone,
     };
     Ok(OnScreen::new(ui.run(session.snapshots, answered, signals, session.cancel)).await)
 }
@@ -210,6 +213,8 @@ struct Ui {
     pace: watch::Sender<Duration>,
     queries: watch::Sender<Query>,
     nudge: Arc<Notify>,
+    /// The terminal cannot be read any more.
+    gone: CancellationToken,
 }
 
 impl Ui {
@@ -233,6 +238,7 @@ impl Ui {
             let msg = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Exit::Cancelled,
+                () = self.gone.cancelled() => return Exit::TerminalGone,
                 number = signals.next() => return Exit::Signal(number),
                 event = events.next() => match event {
                     // A terminal that cannot be read any more is gone.

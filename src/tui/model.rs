@@ -242,7 +242,7 @@ pub struct Toast {
     /// How it is meant.
     pub tone: Tone,
     /// What it says.
-    pub text: String,
+    pub text: SafeText,
     /// Goes away by itself then; a key takes it away at once.
     pub until: DateTime<Utc>,
 }
@@ -658,9 +658,10 @@ impl Model {
     }
 
     /// Shows a message for a while.
-    pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
+    pub fn say(&mut self, tone: Tone, text: impl AsRef<str>) {
         let seconds = if tone == Tone::Bad { 30 } else { 6 };
-        self.toast = Some(Toast { tone, text: text.into(), until: self.now + TimeDelta::seconds(seconds) });
+        let text = SafeText::new(text.as_ref());
+        self.toast = Some(Toast { tone, text, until: self.now + TimeDelta::seconds(seconds) });
     }
 
     /// Rows of the screen below the banner.

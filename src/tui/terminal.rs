@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     process::{Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -19,7 +19,7 @@ use std::{
 
 use crossterm::{
     clipboard::CopyToClipboard,
-    cursor::Show,
+    cursor::{MoveTo, Show},
     event::{
         DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, Event, KeyCode, KeyEvent,
         KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
@@ -31,10 +31,15 @@ use crossterm::{
         LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
     },
 };
-use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+use ratatui::{Frame, Terminal, backend::CrosstermBackend, buffer::Buffer};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::msg::{Key, Mouse, Msg};
+use super::{
+    msg::{Key, Mouse, Msg},
+    paste::Filter,
+};
+use crate::domain::text::is_hostile;
 
 /// The screen while it is ours; given back when dropped.
 pub(super) struct Screen {
@@ -42,14 +47,32 @@ pub(super) struct Screen {
     /// is gone. What it would undo is undone here.
     terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     mouse: bool,
+    /// Cancelled when the terminal cannot be read any more.
+    gone: CancellationToken,
+    /// Whether a sentence stands there instead, because the terminal says it is larger than any.
+    is_too_large: bool,
+}
+
+/// The most cells that are drawn: more than any screen has, and some hundred megabytes at most.
+const MOST_CELLS: u32 = 1_000_000;
+
+/// The terminal's size, or why it cannot be drawn.
+fn drawable_size() -> io::Result<Result<(u16, u16), String>> {
+    let (columns, rows) = crossterm::terminal::size()?;
+    let cells = u32::from(columns) * u32::from(rows);
+    Ok(match cells <= MOST_CELLS {
+        true => Ok((columns, rows)),
+        false => Err(format!("it says it has {columns} columns and {rows} rows, more than any screen")),
+    })
 }
 
 impl Screen {
     /// Takes the terminal over, and its mouse where that is wanted.
-    pub(super) fn enter(mouse: bool) -> io::Result<Self> {
-        take(mouse)?;
+    pub(super) fn enter(mouse: bool, gone: CancellationToken) -> io::Result<Self> {
+        drawable_size()?.map_err(io::Error::other)?;
+        take(mouse, &gone)?;
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).inspect_err(|_| give_back())?;
-        Ok(Self { terminal: ManuallyDrop::new(terminal), mouse })
+        Ok(Self { terminal: ManuallyDrop::new(terminal), mouse, gone, is_too_large: false })
     }
 
     /// Columns and rows.
@@ -59,8 +82,21 @@ impl Screen {
 
     /// Draws what changed, as one synchronized update where the terminal knows them: no frame is seen half drawn.
     pub(super) fn draw(&mut self, view: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        if let Err(why) = drawable_size()? {
+            if !std::mem::replace(&mut self.is_too_large, true) {
+                let said = format!("cannot draw in this terminal: {why}; make it smaller, or q quits");
+                execute!(io::stdout(), Clear(ClearType::All), MoveTo(0, 0), Print(said))?;
+            }
+            return Ok(());
+        }
+        if self.is_too_large {
+            self.repaint()?;
+        }
         queue!(io::stdout(), BeginSynchronizedUpdate)?;
-        self.terminal.draw(view)?;
+        self.terminal.draw(|frame| {
+            view(frame);
+            tame(frame.buffer_mut());
+        })?;
         execute!(io::stdout(), EndSynchronizedUpdate)
     }
 
@@ -69,7 +105,11 @@ impl Screen {
     /// Not `Terminal::clear`: that asks the terminal where its cursor is, and the answer would have to come in among
     /// the events that the loop is reading.
     pub(super) fn repaint(&mut self) -> io::Result<()> {
+        self.is_too_large = false;
         execute!(io::stdout(), Clear(ClearType::All))?;
+        if drawable_size()?.is_err() {
+            return Ok(());
+        }
         *self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         Ok(())
     }
@@ -86,9 +126,18 @@ impl Screen {
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         give_back();
         let stopped = Command::new("sh").args(["-c", "kill -TSTP 0"]).stdin(Stdio::null()).status();
-        take(self.mouse)?;
+        take(self.mouse, &self.gone)?;
         self.repaint()?;
         stopped.map(drop)
+    }
+}
+
+/// The last door: texts are made safe where they come in, and what slipped past is still not sent.
+fn tame(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        if cell.symbol().contains(is_hostile) {
+            cell.set_symbol("?");
+        }
     }
 }
 
@@ -104,9 +153,17 @@ const MOUSE: &str = "\x1b[?1000h\x1b[?1006h";
 /// Whether the terminal is ours. Given back twice, its cursor would go back over what was said in between.
 static OURS: AtomicBool = AtomicBool::new(false);
 
-fn take(mouse: bool) -> io::Result<()> {
+/// What stands between the terminal and the library that reads it, while it is ours.
+static FILTER: Mutex<Option<Filter>> = Mutex::new(None);
+
+fn take(mouse: bool, gone: &CancellationToken) -> io::Result<()> {
     enable_raw_mode()?;
     OURS.store(true, Ordering::Release);
+    match Filter::start(gone.clone()) {
+        Ok(filter) => *FILTER.lock().unwrap_or_else(PoisonError::into_inner) = Some(filter),
+        // All else goes without it.
+        Err(error) => tracing::warn!(%error, "a paste whose end is lost cannot be given up"),
+    }
     execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste).inspect_err(|_| give_back())?;
     if mouse {
         execute!(io::stdout(), Print(MOUSE)).inspect_err(|_| give_back())?;
@@ -127,6 +184,8 @@ fn give_back() {
         LeaveAlternateScreen,
         Show
     );
+    // It is the terminal's own settings that are put back.
+    drop(FILTER.lock().unwrap_or_else(PoisonError::into_inner).take());
     let _ = disable_raw_mode();
     let _ = io::stdout().flush();
 }
@@ -246,6 +305,15 @@ mod tests {
         assert!(!DRAWS.get());
         OnScreen::new(async { assert!(DRAWS.get()) }).await;
         assert!(!DRAWS.get());
+    }
+
+    #[test]
+    fn what_slipped_past_is_not_sent() {
+        let mut buffer = Buffer::with_lines(["plain"]);
+        buffer[(1, 0)].set_symbol("\u{1b}[2J");
+        buffer[(3, 0)].set_symbol("i\u{202e}");
+        tame(&mut buffer);
+        assert_eq!(buffer, Buffer::with_lines(["p?a?n"]));
     }
 
     #[test]

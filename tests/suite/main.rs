@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod engine;
 mod entities;
+mod errors;
 mod examples;
 mod files;
 mod floors;

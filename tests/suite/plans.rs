@@ -36,20 +36,21 @@ const ROWS: i64 = 14_000;
 /// What a statement may read of one of them: what is counted or ranked at most, and a page.
 const MOST: i64 = Query::COUNT_CAP * 5 / 4;
 
-const GROWING: [&str; 9] = [
+const GROWING: [&str; 10] = [
     "onboarding_history",
     "onboarding_state",
     "idempotency_keys",
     "redrive_work",
     "redrive_attempts",
     "redrive_dead_letters",
+    "redrive_letter_groups",
     "redrive_replay_items",
     "redrive_operator_actions",
     "redrive_operator_action_targets",
 ];
 
 /// Parts of statements for which SQLite has the choice between indexes, and the one that reads little.
-const BY_INDEX: [(&str, &str); 8] = [
+const BY_INDEX: [(&str, &str); 10] = [
     (
         "FROM redrive_dead_letters l WHERE l.onboarding_id = h.id AND l.status = 'open'",
         "redrive_dead_letters_onboarding (onboarding_id=? AND status=?)",
@@ -63,6 +64,8 @@ const BY_INDEX: [(&str, &str); 8] = [
         "redrive_idempotency_keys_storage",
     ),
     ("FROM redrive_work WHERE run_at <= ", "redrive_work_due"),
+    ("FROM redrive_dead_letters WHERE fingerprint_version < 2", "redrive_dead_letters_regroup"),
+    ("FROM redrive_letter_groups WHERE open + replaying > 0 LIMIT", "redrive_letter_groups_largest"),
     (
         "WHERE phase = 'failed' AND failed_at <= ",
         "redrive_onboarding_history_failed (phase=? AND failed_at<?)",
@@ -132,6 +135,12 @@ fn seed(sqlite: bool) -> String {
             "'l' || n, 'o' || ({failed} + n), 'acme', 'r', 'RECEIVED', 'e', 'transient', 'g' || (n % 3), 'exhausted', 'open', '{{}}', '[]', {{ago}}, \
              'a' || n"
         ),
+    );
+    insert(
+        "redrive_letter_groups",
+        "error_fingerprint, error, open, total, first_seen, last_seen",
+        ROWS,
+        "'g' || (n - 1), 'e', 1 + n % 7, 10, {ago}, {ago}",
     );
     insert(
         "idempotency_keys",
@@ -262,6 +271,7 @@ async fn ask_everything(store: &dyn Store, reader: &dyn Reader) {
     store.pace_replays().await.expect("it paces");
     store.clean_up().await.expect("it cleans up");
     store.sweep(100).await.expect("it sweeps");
+    assert_eq!(store.regroup().await, Ok(200));
     let key = KeyIntent::new("charge", "k", "h".to_owned()).expect("a key");
     store
         .begin(&key, &Hold::new("w", Duration::from_secs(30), Duration::from_secs(3_600)))

@@ -89,7 +89,7 @@ impl StorageFailure {
         let Rows::Keys(keys) = board.rows else { return };
         let marked = keys.into_iter().filter(|key| key.phase == Some(KeyPhase::FailedStorage));
         *self.marked.lock().unwrap_or_else(PoisonError::into_inner) =
-            marked.map(|key| key.key.to_string()).collect();
+            marked.map(|key| key.key.0.clone()).collect();
     }
 
     fn marked(&self) -> usize {

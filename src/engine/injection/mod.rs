@@ -22,7 +22,7 @@ use crate::{clock, domain::id::StateName};
 pub use parse::BadInjection;
 
 /// Verbs of the store that can be troubled; each is one transaction, or one look.
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "act",
     "claim",
     "open",
@@ -30,6 +30,7 @@ const VERBS: [&str; 17] = [
     "renew",
     "pace_replays",
     "clean_up",
+    "regroup",
     "beat",
     "leave",
     "steering",

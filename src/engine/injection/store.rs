@@ -130,6 +130,10 @@ impl Store for Injected {
         self.around("clean_up", None, || self.inner.clean_up()).await
     }
 
+    async fn regroup(&self) -> Result<u64, StoreError> {
+        self.around("regroup", None, || self.inner.regroup()).await
+    }
+
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError> {
         self.around("renew", None, || self.inner.renew(leases, lease)).await
     }

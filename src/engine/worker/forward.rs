@@ -222,7 +222,7 @@ impl Worker {
     /// Tells the observer what a record, once taken, means.
     fn tell(&self, work: &Claimed, outcome: &StepOutcome) {
         let observer = self.observer();
-        let operation = |fault: &Fault| fault.operation.clone().unwrap_or_else(|| work.state.to_string());
+        let operation = |fault: &Fault| fault.operation.clone().unwrap_or_else(|| work.state.0.clone());
         match outcome {
             StepOutcome::Retry { fault, delay, .. } => observer.retry_delayed(&operation(fault), *delay),
             StepOutcome::Failed { fault, letter, .. } => {

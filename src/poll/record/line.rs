@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    domain::mask,
+    domain::{mask, text::SafeText},
     engine::reader::{Board, Query},
     metrics::signals::{Point, Signals},
     poll::{Snapshot, snapshot::DatabaseHealth},
@@ -145,11 +145,7 @@ impl Replica {
     /// # Errors
     /// What is wrong with the line.
     pub fn picture(&mut self, line: &[u8]) -> Result<Snapshot, LineError> {
-        let line: Line = serde_json::from_slice(line).map_err(|error| {
-            let error = error.to_string();
-            // Its line is always the first.
-            LineError::Json(error.replace("at line 1 column", "at column"))
-        })?;
+        let line = read(line)?;
         match line.board {
             Part::None => self.board = None,
             Part::Same if self.board.is_none() => return Err(LineError::Continues),
@@ -181,6 +177,38 @@ impl Replica {
             database: line.database,
             signals: self.signals.clone(),
         })
+    }
+}
+
+/// Reads a line of a file, which may be anybody's: every text in it is made safe to show, also those that are raw in a live
+/// picture because actions need them so.
+fn read(line: &[u8]) -> Result<Line, LineError> {
+    let wrong = |error: serde_json::Error| {
+        // Its line is always the first.
+        let error = error.to_string().replace("at line 1 column", "at column");
+        LineError::Json(SafeText::new(&error).to_string())
+    };
+    let read = serde_json::from_slice(line).map_err(wrong)?;
+    if line.trim_ascii_end().iter().all(|byte| (0x20..0x7f).contains(byte) && *byte != b'\\') {
+        return Ok(read);
+    }
+    let mut value = serde_json::from_slice(line).map_err(wrong)?;
+    make_safe(&mut value);
+    serde_json::from_value(value).map_err(wrong)
+}
+
+fn make_safe(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = SafeText::new(text).to_string(),
+        Value::Array(values) => values.iter_mut().for_each(make_safe),
+        Value::Object(fields) => {
+            let safe = |(name, mut value): (String, Value)| {
+                make_safe(&mut value);
+                (SafeText::new(&name).to_string(), value)
+            };
+            *fields = std::mem::take(fields).into_iter().map(safe).collect();
+        }
+        Value::Number(_) | Value::Bool(_) | Value::Null => {}
     }
 }
 

@@ -4,10 +4,15 @@
 use serde_json::{Value, json};
 use sqlx::query;
 
-use super::{Conn, onboarding::Onboarding, row::Columns, tx::Tx};
+use super::{
+    Conn,
+    onboarding::Onboarding,
+    row::Columns,
+    tx::{Born, Tx},
+};
 use crate::{
     domain::{
-        fault::Fault,
+        fault::{FINGERPRINT_VERSION, Fault, fingerprint},
         id::LetterId,
         letter::{LetterOutcome, LetterReason, LetterStatus, ReplayOutcome},
     },
@@ -29,12 +34,13 @@ pub(super) struct NewLetter<'a> {
 
 pub(super) async fn write(tx: &mut Tx, letter: NewLetter<'_>) -> Result<(), sqlx::Error> {
     let (request, fault) = (&letter.onboarding.request, letter.fault);
-    let fingerprint = fault.fingerprint();
     let error = clean(&fault.message);
     let operation = fault.operation.as_deref().map(clean);
+    // Of what is stored, so that grouping it again comes to the same.
+    let fingerprint = fingerprint(operation.as_deref(), fault.class.as_str(), &error);
     let insert = "INSERT INTO redrive_dead_letters (id, onboarding_id, tenant_id, repo_url, state, operation, error, error_class, \
-        error_fingerprint, reason, status, request, idempotency_key, history, replays, created_at, revision, version) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $16, $11, $12, $13, $14, $15, 1, 1)";
+        error_fingerprint, fingerprint_version, reason, status, request, idempotency_key, history, replays, created_at, revision, \
+        version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $17, $10, $16, $11, $12, $13, $14, $15, 1, 1)";
     // Replayed so often in vain, it is left alone until somebody looks at it.
     let status = match letter.replays >= i64::from(tx.rules.quarantine_after) {
         true => LetterStatus::Quarantined,
@@ -60,12 +66,13 @@ pub(super) async fn write(tx: &mut Tx, letter: NewLetter<'_>) -> Result<(), sqlx
         .bind(letter.replays)
         .bind(tx.now)
         .bind(status.as_str())
+        .bind(FINGERPRINT_VERSION)
         .execute(tx.conn())
         .await?;
+    let now = tx.now;
     let group = tx.group(&fingerprint);
-    group.open += i64::from(status == LetterStatus::Open);
-    let born = group.born.get_or_insert((error, operation, 0));
-    born.2 += 1;
+    group.enter(status);
+    group.bear(Born { error, operation, count: 1, first: now, last: now, action: None });
     Ok(())
 }
 

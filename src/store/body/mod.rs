@@ -62,6 +62,7 @@ mod lock;
 mod onboarding;
 mod read;
 mod record;
+mod regroup;
 mod replay;
 mod reveal;
 mod row;
@@ -358,6 +359,15 @@ impl Store for Handle {
             }
         }
         Ok(begun)
+    }
+
+    async fn regroup(&self) -> Result<u64, StoreError> {
+        const DOING: &str = "grouping letters again";
+        // Looked first, without a lock: nearly always there is nothing to do.
+        match in_snapshot!(self, "looking for letters to group again", |conn, _now| regroup::is_due(conn))? {
+            true => in_transaction!(self, |tx| regroup::page(tx)).map_err(self.say(DOING)),
+            false => Ok(0),
+        }
     }
 
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>, StoreError> {

@@ -280,7 +280,8 @@ pub(super) async fn end_item(
 pub(super) async fn count_new_error(tx: &mut Tx, became: &LetterId) -> Result<(), sqlx::Error> {
     let update = "UPDATE redrive_replays SET new_errors = new_errors + 1 WHERE id IN (SELECT i.replay_id FROM redrive_replay_items i \
         JOIN redrive_dead_letters was ON was.id = i.letter_id JOIN redrive_dead_letters now ON now.id = i.became \
-        WHERE i.became = $1 AND i.outcome = 'failed_again' AND was.error_fingerprint <> now.error_fingerprint)";
+        WHERE i.became = $1 AND i.outcome = 'failed_again' AND was.error_fingerprint <> now.error_fingerprint \
+        AND was.fingerprint_version = now.fingerprint_version)";
     query(update).bind(became.as_str()).execute(tx.conn()).await.map(|_| ())
 }
 

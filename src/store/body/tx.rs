@@ -39,8 +39,24 @@ pub(super) struct GroupShift {
     pub(super) open: i64,
     pub(super) replaying: i64,
     pub(super) action: Option<String>,
-    /// New letters: an example of the error, its operation, how many.
-    pub(super) born: Option<(String, Option<String>, i64)>,
+    /// Letters that came to it.
+    pub(super) born: Option<Born>,
+    /// Letters that went to another group.
+    pub(super) left: i64,
+}
+
+/// Letters that come to a group.
+#[derive(Debug, Clone)]
+pub(super) struct Born {
+    /// An example of the error.
+    pub(super) error: String,
+    pub(super) operation: Option<String>,
+    pub(super) count: i64,
+    /// When the first and the last of them were written.
+    pub(super) first: Time,
+    pub(super) last: Time,
+    /// What was done to them before they came.
+    pub(super) action: Option<String>,
 }
 
 impl GroupShift {
@@ -52,6 +68,20 @@ impl GroupShift {
     /// A letter of it is in `status` from now on.
     pub(super) fn enter(&mut self, status: LetterStatus) {
         self.count(Some(status), 1);
+    }
+
+    /// Letters come to it.
+    pub(super) fn bear(&mut self, new: Born) {
+        let Some(born) = &mut self.born else {
+            self.born = Some(new);
+            return;
+        };
+        born.count += new.count;
+        born.first = born.first.min(new.first);
+        if born.last <= new.last {
+            (born.last, born.error) = (new.last, new.error);
+            born.action = new.action.or(born.action.take());
+        }
     }
 
     fn count(&mut self, status: Option<LetterStatus>, by: i64) {
@@ -95,17 +125,30 @@ impl Tx {
     }
 
     async fn shift(&mut self, fingerprint: &str, shift: GroupShift) -> Result<(), sqlx::Error> {
-        if let Some((error, operation, count)) = shift.born {
-            let insert = "INSERT INTO redrive_letter_groups (error_fingerprint, error, operation, total, first_seen, last_seen) \
-                VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (error_fingerprint) DO UPDATE SET error = excluded.error, \
-                total = redrive_letter_groups.total + excluded.total, last_seen = excluded.last_seen";
-            let insert = sqlx::query(insert).bind(fingerprint).bind(error).bind(operation).bind(count);
-            insert.bind(self.now).execute(&mut self.conn).await?;
+        if let Some(born) = shift.born {
+            let insert = "INSERT INTO redrive_letter_groups (error_fingerprint, error, operation, total, first_seen, last_seen, action_id) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (error_fingerprint) DO UPDATE SET \
+                error = CASE WHEN excluded.last_seen < redrive_letter_groups.last_seen THEN redrive_letter_groups.error \
+                ELSE excluded.error END, \
+                total = redrive_letter_groups.total + excluded.total, \
+                first_seen = CASE WHEN excluded.first_seen < redrive_letter_groups.first_seen THEN excluded.first_seen \
+                ELSE redrive_letter_groups.first_seen END, \
+                last_seen = CASE WHEN excluded.last_seen > redrive_letter_groups.last_seen THEN excluded.last_seen \
+                ELSE redrive_letter_groups.last_seen END, \
+                action_id = coalesce(redrive_letter_groups.action_id, excluded.action_id)";
+            let insert = sqlx::query(insert).bind(fingerprint).bind(born.error).bind(born.operation);
+            let insert = insert.bind(born.count).bind(born.first).bind(born.last).bind(born.action);
+            insert.execute(&mut self.conn).await?;
         }
         let update = "UPDATE redrive_letter_groups SET open = open + $2, replaying = replaying + $3, \
-            action_id = coalesce($4, action_id) WHERE error_fingerprint = $1";
+            action_id = coalesce($4, action_id), total = total - $5 WHERE error_fingerprint = $1";
         let update = sqlx::query(update).bind(fingerprint).bind(shift.open).bind(shift.replaying);
-        update.bind(shift.action).execute(&mut self.conn).await?;
+        update.bind(shift.action).bind(shift.left).execute(&mut self.conn).await?;
+        if shift.left > 0 {
+            let delete = "DELETE FROM redrive_letter_groups WHERE error_fingerprint = $1 AND total <= 0 AND open <= 0 \
+                AND replaying <= 0";
+            sqlx::query(delete).bind(fingerprint).execute(&mut self.conn).await?;
+        }
         Ok(())
     }
 

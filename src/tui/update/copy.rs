@@ -1,7 +1,7 @@
 //! The clipboard: a row's id, or the command line that shows the same.
 
 use crate::{
-    domain::id::LetterId,
+    domain::{id::LetterId, text::SafeText},
     engine::{
         command::{Command, Elsewhere, Target},
         reader::Detail,
@@ -83,9 +83,8 @@ pub(super) fn action(model: &mut Model) -> Vec<Effect> {
     };
     let why = unfit(&text);
     if let Some(dialog) = model.dialog.as_mut() {
-        let said =
-            why.map_or_else(|| format!("copied: {}", shown(&text)), |why| format!("not copied: {why}"));
-        dialog.complaint = Some(said);
+        let said = why.map_or_else(|| sent(&text), |why| format!("not copied: {why}"));
+        dialog.complaint = Some(SafeText::new(&said));
     }
     if why.is_some() { Vec::new() } else { vec![Effect::Copy(text)] }
 }
@@ -189,8 +188,13 @@ fn copied(model: &mut Model, text: String) -> Vec<Effect> {
         model.say(Tone::Bad, format!("not copied: {why}; --json lists it as it is"));
         return Vec::new();
     }
-    model.say(Tone::Note, format!("copied: {}", shown(&text)));
+    model.say(Tone::Note, sent(&text));
     vec![Effect::Copy(text)]
+}
+
+/// No terminal answers whether it took it.
+fn sent(text: &str) -> String {
+    format!("sent to the terminal's clipboard: {}", shown(text))
 }
 
 /// The same where a word could be taken for a flag.

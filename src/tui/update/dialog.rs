@@ -25,7 +25,7 @@ pub(super) fn previewed(
         return Vec::new();
     };
     match result {
-        Err(refusal) => dialog.stage = Stage::Refused(refusal.to_string()),
+        Err(refusal) => dialog.stage = Stage::Refused(SafeText::new(&refusal.to_string())),
         Ok(mut previewed) => {
             if matches!(dialog.kind, ActionKind::Replay | ActionKind::Resume)
                 && let Some(storm) = storm
@@ -87,7 +87,7 @@ pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
         (Key::PageUp | Key::Ctrl('u'), _) => scroll(dialog, size, -8),
         // What is typed on a button goes nowhere: it may have been meant for another field, or for nobody.
         (Key::Char(_), _) if matches!(dialog.need(), Some(Need::Count(_) | Need::TakeOver)) => {
-            dialog.complaint = Some("nothing is typed into a button: Tab moves to the fields".to_owned());
+            dialog.complaint = Some("nothing is typed into a button: Tab moves to the fields".into());
         }
         _ => {}
     }
@@ -140,7 +140,7 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
     let size = model.size;
     let Some(dialog) = model.dialog.as_mut() else { return Vec::new() };
     if !dialog.fits(size) {
-        dialog.complaint = Some("enlarge the terminal: what this acts on does not fit".to_owned());
+        dialog.complaint = Some("enlarge the terminal: what this acts on does not fit".into());
         return Vec::new();
     }
     if let Stage::Lost(submission, _) = &dialog.stage {
@@ -150,25 +150,25 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
     let typed = dialog.typed.value().trim().to_lowercase();
     if let Some(wanted) = dialog.to_type().filter(|wanted| *wanted != typed) {
         dialog.focus = Focus::Typed;
-        dialog.complaint = Some(format!("not yet: {wanted} has to be typed first"));
+        dialog.complaint = Some(SafeText::new(&format!("not yet: {wanted} has to be typed first")));
         return Vec::new();
     }
     let limit = match dialog.has_limit().then(|| dialog.seconds()).transpose() {
         Ok(limit) => limit.flatten(),
         Err(why) => {
             dialog.focus = Focus::Limit;
-            dialog.complaint = Some(why);
+            dialog.complaint = Some(SafeText::new(&why));
             return Vec::new();
         }
     };
     let reason = Some(dialog.reason.value().trim().to_owned()).filter(|reason| !reason.is_empty());
     if (production || dialog.needs_reason()) && reason.is_none() {
         dialog.focus = Focus::Reason;
-        dialog.complaint = Some("not yet: a reason has to be typed first".to_owned());
+        dialog.complaint = Some("not yet: a reason has to be typed first".into());
         return Vec::new();
     }
     if let Some(why) = stale {
-        dialog.complaint = Some(format!("not on a stale picture: {why}"));
+        dialog.complaint = Some(SafeText::new(&format!("not on a stale picture: {why}")));
         return Vec::new();
     }
     let Stage::Ready(previewed) = &dialog.stage else { return Vec::new() };
@@ -210,7 +210,7 @@ fn send(model: &mut Model, submission: Submission) -> Vec<Effect> {
         model.pending.insert(id, Pending { ticket, kind: dialog.kind, done_at: None });
     }
     dialog.ticket = ticket;
-    dialog.stage = Stage::Lost(Box::new(submission.clone()), String::new());
+    dialog.stage = Stage::Lost(Box::new(submission.clone()), SafeText::default());
     dialog.focus = Focus::Cancel;
     dialog.top = 0;
     model.sent.push((ticket, dialog));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{action::shown, viewer};
 use crate::{
-    domain::action::ActionKind,
+    domain::{action::ActionKind, text::SafeText},
     engine::{
         command::{LeftOut, Receipt, Refusal, TargetOutcome},
         store::StoreError,
@@ -57,7 +57,7 @@ pub(super) fn done(model: &mut Model, ticket: Ticket, result: Result<Receipt, Re
 
 fn lost(model: &mut Model, mut dialog: Dialog, why: &str) {
     if let Stage::Lost(_, said) = &mut dialog.stage {
-        *said = why.to_owned();
+        *said = SafeText::new(why);
     }
     match model.dialog {
         None => model.dialog = Some(dialog),

@@ -146,7 +146,7 @@ pub(super) fn draw_toast(model: &Model, buffer: &mut Buffer, body: Rect) {
         Tone::Note => model.look.accent(),
         Tone::Bad => model.look.bad(),
     };
-    draw_over(model, buffer, body, &toast.text, style);
+    draw_over(model, buffer, body, toast.text.as_str(), style);
 }
 
 /// `text` in a box over the last rows of `body`.

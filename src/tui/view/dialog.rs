@@ -93,7 +93,7 @@ pub(super) fn draw(model: &Model, screen: &mut Frame<'_>, area: Rect) {
         field(name, &dialog.reason, dialog.focus == Focus::Reason, &mut lines);
     }
     if let Some(complaint) = &dialog.complaint {
-        lines.push(piece(complaint.clone(), model.look.bad()));
+        lines.push(piece(complaint.to_string(), model.look.bad()));
     }
     lines.push(buttons(model, dialog, columns));
     draw_lines(screen.buffer_mut(), inner, &lines);

@@ -4,7 +4,7 @@ use ratatui::text::Line;
 
 use super::{difference, page::head, phrase};
 use crate::{
-    domain::{attempt::AttemptOutcome, fault::shape, mask},
+    domain::{attempt::AttemptOutcome, mask, shape::shape},
     engine::reader::AttemptRow,
     tui::{
         model::Model,

@@ -9,7 +9,7 @@ use ratatui::{
 
 use super::{frame, onboardings, phrase};
 use crate::{
-    engine::reader::{ReplayRow, Rows},
+    engine::reader::{Count, LetterGroup, ReplayRow, Rows},
     tui::{
         model::{LettersBy, Model},
         theme::Look,
@@ -48,8 +48,7 @@ const LETTERS: &[Column] = &[
 pub(super) fn draw_groups(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<(u16, u16)> {
     let look = model.look;
     let groups = model.groups();
-    let open: i64 = groups.iter().map(|group| group.open).sum();
-    let mut title = format!(" dead letters by error · {} · {} open ", groups.len(), number(open));
+    let mut title = format!(" dead letters by error · {} ", how_many(model, &groups));
     if let Some(counts) = model.board().map(|board| &board.counts) {
         for (count, word) in [(counts.quarantined, "quarantined"), (counts.discarded, "discarded")] {
             if count.0 > 0 {
@@ -71,7 +70,7 @@ pub(super) fn draw_groups(model: &Model, buffer: &mut Buffer, area: Rect) -> Opt
         title.push_str(&format!("· {} marked ", list.marks.len()));
     }
     let inner = frame::draw_tight(model, buffer, area, &Line::from(title));
-    let row = |group: &&crate::engine::reader::LetterGroup| Row {
+    let row = |group: &&LetterGroup| Row {
         cells: vec![
             Cell::new(group.open.to_string(), if group.open > 0 { look.bad() } else { look.dim() }),
             Cell::new(
@@ -88,6 +87,23 @@ pub(super) fn draw_groups(model: &Model, buffer: &mut Buffer, area: Rect) -> Opt
         mark: phrase::mark(model, &group.fingerprint, 0),
     };
     onboardings::draw_table(model, buffer, inner, GROUPS, (&groups, row), "no dead letter")
+}
+
+/// How many groups there are, how many of them are shown where that is not all, and how many letters are open.
+fn how_many(model: &Model, groups: &[&LetterGroup]) -> String {
+    let (known, letters) = model.board().map_or_else(Default::default, |board| {
+        (Count(board.counts.letter_groups.0.max(board.letter_groups.len() as i64)), board.counts.letters)
+    });
+    let mut text = format!("{known} {}", if known.0 == 1 { "group" } else { "groups" });
+    let is_whole = groups.len() as i64 == known.0;
+    if !is_whole {
+        text.push_str(&format!(" · {} shown", number(groups.len() as i64)));
+    }
+    let open = match is_whole || !model.list().filter.is_empty() {
+        true => number(groups.iter().map(|group| group.open).sum()),
+        false => letters.to_string(),
+    };
+    format!("{text} · {open} open")
 }
 
 /// One by one; answers where the cursor is.

@@ -7,11 +7,11 @@ use crate::{
     domain::{
         attempt::CompensationStatus,
         circuit::{CircuitState, Forced},
-        fault::shape,
         key::KeyPhase,
         letter::LetterStatus,
         mask,
         onboarding::{Phase, Status},
+        shape::shape,
         text::SafeText,
     },
     engine::{

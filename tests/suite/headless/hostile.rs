@@ -74,6 +74,40 @@ async fn what_the_twins_print_obeys_nobody() {
 }
 
 #[tokio::test]
+async fn what_the_twins_refuse_and_do_obeys_nobody_either() {
+    let (store, id, letter) = world().await;
+    store
+        .sql(&format!(
+            "UPDATE redrive_dead_letters SET state = '{EVIL}', operation = '{EVIL}'; \
+             UPDATE onboarding_history SET current_state = '{EVIL}'"
+        ))
+        .await;
+    for command in [
+        vec!["onboardings", "resume", &id],
+        vec!["onboardings", "resume", EVIL],
+        vec!["onboardings", "show", EVIL],
+        vec!["onboardings", "list", EVIL],
+        vec!["onboardings", "list", &format!("status:{EVIL}")],
+        vec!["letters", "replay", &letter],
+        vec!["letters", "replay", EVIL],
+        vec!["letters", "show", EVIL],
+        vec!["keys", "release", "k", EVIL],
+        vec!["keys", "show", EVIL],
+        vec!["circuits", "force", EVIL, "open"],
+        vec!["onboardings", "rollback", &id],
+    ] {
+        let acts = ["resume", "replay", "release", "rollback", "force"].contains(&command[1]);
+        let forms: &[&[&str]] =
+            if acts { &[&["--dry-run"], &["--dry-run", "--json"], &["--yes"]] } else { &[&[]] };
+        for form in forms {
+            let (_, out, err) = run(&[&command[..], form, &["--database-url", &store.url]].concat());
+            let hostile: Vec<char> = (out + &err).chars().filter(|c| *c != '\n' && is_hostile(*c)).collect();
+            assert!(hostile.is_empty(), "{command:?} {form:?} {hostile:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_payload_is_revealed_with_a_reason_and_audited() {
     let (store, id, letter) = world().await;
     let at = |command: &[&str]| run(&[command, &["--database-url", &store.url]].concat());

@@ -63,6 +63,7 @@ mod lease;
 mod lock;
 #[cfg(feature = "redis")]
 mod redis;
+mod regroup;
 mod release;
 mod replay;
 mod reveal;

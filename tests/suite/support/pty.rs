@@ -222,6 +222,11 @@ impl Terminal {
     /// Changes the size, as a window does.
     pub(crate) fn resize(&self, cols: u16, rows: u16) {
         self.seen.lock().parser.screen_mut().set_size(rows, cols);
+        self.claim_size(cols, rows);
+    }
+
+    /// Claims a size, which the picture of the screen kept here does not follow.
+    pub(crate) fn claim_size(&self, cols: u16, rows: u16) {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         self.master.resize(size).expect("a terminal can be resized");
     }

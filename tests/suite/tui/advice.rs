@@ -201,7 +201,7 @@ fn a_letter_names_its_repository_like_the_list_of_onboardings() {
     let mut story = Story::of(world, NARROW);
     story.press("4 z").see("▌ initech/catalog-80").not_see("github.com/initech");
     story.see("dead letters · 5 · 37 open");
-    story.press("z").see("dead letters by error · 3 · 37 open");
+    story.press("z").see("dead letters by error · 3 groups · 37 open");
 }
 
 #[test]

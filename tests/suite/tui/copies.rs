@@ -115,7 +115,7 @@ fn every_dialog_copies_the_command_that_does_what_it_asks_about() {
         let [Effect::Copy(copied)] = asked.as_slice() else { panic!("{keys}: {asked:?}") };
         assert_eq!(copied, &format!("redrive {line}"));
         assert_eq!(cli::check(words(copied)), Ok(()), "{copied}");
-        story.see("copied: redrive ");
+        story.see("sent to the terminal's clipboard: redrive ");
         assert!(story.model.dialog.is_some(), "it stays open");
     }
 }

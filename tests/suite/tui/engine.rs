@@ -131,6 +131,9 @@ impl Store for Fake {
     async fn clean_up(&self) -> Result<u64, StoreError> {
         unreachable!("a dashboard moves nothing on")
     }
+    async fn regroup(&self) -> Result<u64, StoreError> {
+        unreachable!("a dashboard moves nothing on")
+    }
 
     async fn renew(&self, _: &[Lease], _: Duration) -> Result<Vec<Lease>, StoreError> {
         unreachable!("a dashboard holds nothing")

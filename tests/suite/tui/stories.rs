@@ -159,8 +159,8 @@ fn a_filter_is_read_when_entered_and_told_when_wrong() {
 #[test]
 fn groups_are_filtered_on_the_screen() {
     let mut story = storm();
-    story.press("4 / 'terraform' Enter").see("dead letters by error · 1");
-    story.press("Esc / '!terraform' Enter").see("dead letters by error · 2");
+    story.press("4 / 'terraform' Enter").see("dead letters by error · 3 groups · 1 shown");
+    story.press("Esc / '!terraform' Enter").see("dead letters by error · 3 groups · 2 shown");
 }
 
 #[test]

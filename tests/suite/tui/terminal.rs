@@ -176,12 +176,55 @@ fn an_id_is_copied_through_the_terminal() {
 }
 
 #[test]
+fn a_terminal_larger_than_any_screen_is_told_so_and_drawn_again_when_it_is_none() {
+    let mut terminal = start(&[]);
+    terminal.wait_for("STORM", SOON);
+    terminal.claim_size(u16::MAX, u16::MAX);
+    terminal.wait_for("cannot draw in this terminal: it says it has 65535 columns and 65535 rows", SOON);
+    terminal.press("2");
+    terminal.claim_size(100, 30);
+    terminal.wait_for("CONFIGURING_SYNC", SOON);
+    terminal.press("q");
+    assert_eq!(terminal.exit_code(SOON), 0);
+}
+
+#[test]
+fn none_is_begun_in_a_terminal_larger_than_any_screen() {
+    let own = std::env::current_exe().unwrap();
+    let script = format!(
+        "stty cols 65535 rows 65535; exec {} --exact tui::terminal::dashboard --ignored --nocapture --test-threads=1",
+        own.display()
+    );
+    let terminal = Terminal::spawn(&PathBuf::from("/bin/sh"), &["-c", &script], 100, 30, &[]);
+    assert_eq!(terminal.exit_code(SOON), 101);
+    let screen = terminal.screen();
+    assert!(screen.contains("it says it has 65535 columns and 65535 rows, more than any screen"), "{screen}");
+}
+
+#[test]
 fn a_paste_presses_no_keys() {
     let mut terminal = start(&[]);
     terminal.wait_for("STORM", SOON);
     terminal.write(b"\x1b[200~q\x03\x1b[201~");
     terminal.press("2");
     terminal.wait_for("CONFIGURING_SYNC", SOON);
+}
+
+#[test]
+fn a_paste_whose_end_is_lost_is_given_up_and_keys_are_keys_again() {
+    let mut terminal = start(&[]);
+    terminal.wait_for("STORM", SOON);
+    terminal.press("2");
+    terminal.wait_for("CONFIGURING_SYNC", SOON);
+    terminal.press("/");
+    terminal.wait_for("Esc leaves", SOON);
+    terminal.write(b"\x1b[200~lost-end");
+    terminal.wait_for("lost-end", SOON);
+    terminal.press("Esc");
+    terminal.wait_gone("Esc leaves", SOON);
+    terminal.press("q");
+    assert_eq!(terminal.exit_code(SOON), 0);
+    assert!(terminal.not_restored().is_empty(), "{:?}", terminal.not_restored());
 }
 
 #[test]

@@ -652,6 +652,7 @@ pub(crate) fn storm() -> World {
         keys_failed_storage: Count(1),
         oldest_stuck_key: Some(before(111_600)),
         letters: Count(37),
+        letter_groups: Count(3),
         replaying: Count(0),
         letters_arrived: Count(12),
         oldest_letter: Some(before(90_000)),
@@ -856,6 +857,7 @@ pub(crate) fn huge() -> World {
         keys: most,
         keys_stuck: most,
         letters: most,
+        letter_groups: most,
         actions: most,
         ..storm.board.as_ref().expect("the storm has a board").counts.clone()
     };

@@ -72,6 +72,9 @@ pub(super) async fn counts(conn: &mut Conn<'_>, now: Time) -> Result<Counts, sql
         replaying: capped(count(conn, capped!("redrive_dead_letters WHERE status = 'replaying'")).await?),
         quarantined: capped(count(conn, capped!("redrive_dead_letters WHERE status = 'quarantined'")).await?),
         discarded: capped(count(conn, capped!("redrive_dead_letters WHERE status = 'discarded'")).await?),
+        letter_groups: capped(
+            count(conn, capped!("redrive_letter_groups WHERE open + replaying > 0")).await?,
+        ),
         letters_arrived: Count(arrived.int("n")?),
         oldest_letter: oldest.map(|row| row.time("created_at")).transpose()?.map(|t| t.0),
         actions: capped(count(conn, capped!("redrive_operator_actions")).await?),
