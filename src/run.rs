@@ -268,7 +268,7 @@ pub fn worker(
             engine: opened.engine,
             config: settings.engine.clone(),
             policies: settings.policies.clone(),
-            intake: settings.intake,
+            intake: settings.intake.clone(),
             upstreams: settings.upstreams.clone(),
             listen,
             token: settings.token.clone(),
@@ -280,7 +280,7 @@ pub fn worker(
         let worker = SafeText::new(worker.as_str());
         // A service goes on when nobody reads what it says.
         let _ = say(&format!(
-            "worker {worker} listens on http://{address} (intake /onboardings, /metrics, /healthz)"
+            "worker {worker} listens on http://{address} (intake /onboardings, /metrics, /livez, /readyz)"
         ));
         let _ = say(&format!("{}\n{}", database, talks_to(&settings.upstreams)));
         if !injected.is_empty() {

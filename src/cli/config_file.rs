@@ -107,6 +107,9 @@ pub(super) struct FileEngine {
 pub(super) struct FileIntake {
     pub(super) concurrency: Option<u32>,
     pub(super) longest_wait: Option<Time>,
+    pub(super) header_timeout: Option<Time>,
+    pub(super) body_timeout: Option<Time>,
+    pub(super) allowed_hosts: Vec<String>,
 }
 
 /// A duration as people write it: `30s`, `1h 30m`.
