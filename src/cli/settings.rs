@@ -74,6 +74,7 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         intake: intake(&file)?,
         token: variable("REDRIVE_TOKEN"),
         log: flags.log.clone(),
+        warnings: file.warning().into_iter().collect(),
     })
 }
 
