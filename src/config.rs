@@ -70,17 +70,29 @@ impl Retention {
 }
 
 /// When a worker's intake turns triggers away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intake {
     /// How many triggers are answered at once.
     pub concurrency: u32,
     /// None is taken while due work has waited for longer than this.
     pub longest_wait: Duration,
+    /// A request's headers arrive within this, or its connection is closed; an idle connection too.
+    pub header_timeout: Duration,
+    /// A request's body arrives within this, or the request is refused.
+    pub body_timeout: Duration,
+    /// Names by which a worker on loopback may be asked, besides those of loopback itself.
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Default for Intake {
     fn default() -> Self {
-        Self { concurrency: 64, longest_wait: Duration::from_secs(300) }
+        Self {
+            concurrency: 64,
+            longest_wait: Duration::from_secs(300),
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            allowed_hosts: Vec::new(),
+        }
     }
 }
 

@@ -19,7 +19,7 @@
 //! run          composition root: opens, wires, owns shutdown
 //! demo         loopback upstreams, legacy callers, the incident scenarios, the lab
 //! tui          the loop, the model, update (pure), keys (the table), view (pure)
-//! service      HTTP intake, /metrics, /healthz
+//! service      HTTP intake, /metrics, /livez, /readyz
 //! poll         reader snapshots + metrics → watch<Arc<Snapshot>>; never dies, only goes stale; recordings of them
 //! onboarding   the nine-state pipeline as a workflow definition; one file per upstream client
 //! metrics      expositions in, counters → rates, verdict (pure), what we export

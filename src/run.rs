@@ -3,8 +3,9 @@
 use std::{
     fs::File,
     future::Future,
-    io::Write as _,
+    io::{self, Write},
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -97,6 +98,8 @@ pub struct Settings {
     pub token: Option<String>,
     /// Where the log goes, if not to standard error.
     pub log: Option<std::path::PathBuf>,
+    /// What works, but should not stay so.
+    pub warnings: Vec<String>,
 }
 
 /// Another context of the config file.
@@ -223,7 +226,7 @@ pub fn block(
     settings: &Settings,
     command: impl Future<Output = anyhow::Result<ExitCode>>,
 ) -> anyhow::Result<ExitCode> {
-    log(settings.log.as_deref(), Quiet::Unless)?;
+    log(settings, Quiet::Unless)?;
     runtime()?.block_on(command)
 }
 
@@ -267,7 +270,7 @@ pub fn worker(
     name: Option<String>,
     faults: Vec<Injection>,
 ) -> anyhow::Result<ExitCode> {
-    log(settings.log.as_deref(), Quiet::Never)?;
+    log(settings, Quiet::Never)?;
     if settings.read_only {
         bail!("a worker writes: start it without --read-only");
     }
@@ -295,7 +298,7 @@ pub fn worker(
             engine: opened.engine,
             config: settings.engine.clone(),
             policies: settings.policies.clone(),
-            intake: settings.intake,
+            intake: settings.intake.clone(),
             upstreams: settings.upstreams.clone(),
             listen,
             token: settings.token.clone(),
@@ -307,7 +310,7 @@ pub fn worker(
         let worker = SafeText::new(worker.as_str());
         // A service goes on when nobody reads what it says.
         let _ = say(&format!(
-            "worker {worker} listens on http://{address} (intake /onboardings, /metrics, /healthz)"
+            "worker {worker} listens on http://{address} (intake /onboardings, /metrics, /livez, /readyz)"
         ));
         let _ = say(&format!("{}\n{}", database, talks_to(&settings.upstreams)));
         if !injected.is_empty() {
@@ -327,7 +330,7 @@ pub fn worker(
 /// # Errors
 /// When the address cannot be listened on.
 pub fn upstreams(settings: &Settings, listen: SocketAddr, plan: &demo::Plan) -> anyhow::Result<ExitCode> {
-    log(settings.log.as_deref(), Quiet::Never)?;
+    log(settings, Quiet::Never)?;
     runtime()?.block_on(async {
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let stopped = stopped()?;
@@ -345,7 +348,7 @@ pub fn upstreams(settings: &Settings, listen: SocketAddr, plan: &demo::Plan) -> 
 /// # Errors
 /// When a part of the demo or the terminal cannot be set up.
 pub fn demo(settings: &Settings, plan: &demo::Plan, look: &Look) -> anyhow::Result<ExitCode> {
-    log(settings.log.as_deref(), Quiet::Always)?;
+    log(settings, Quiet::Always)?;
     // A demo has one place, and nothing in it is dear.
     let settings = &Settings { contexts: Vec::new(), production: false, ..settings.clone() };
     runtime()?.block_on(async {
@@ -392,7 +395,7 @@ pub async fn rehearse(plan: &demo::Plan) -> anyhow::Result<Option<demo::Report>>
 /// # Errors
 /// When the database was never reached, a target cannot be read, or the terminal cannot be set up.
 pub fn top(settings: &Settings, look: &Look) -> anyhow::Result<ExitCode> {
-    log(settings.log.as_deref(), Quiet::Always)?;
+    log(settings, Quiet::Always)?;
     runtime()?.block_on(async {
         let Some(mut shown) = once_there(async || Shown::open(settings, look).await).await? else {
             return Ok(ExitCode::from(STOPPED));
@@ -492,7 +495,7 @@ impl Shown {
 /// # Errors
 /// When the recording cannot be played, or the terminal cannot be set up.
 pub fn playback(settings: &Settings, look: &Look, file: &Path, speed: f64) -> anyhow::Result<ExitCode> {
-    log(settings.log.as_deref(), Quiet::Always)?;
+    log(settings, Quiet::Always)?;
     let recording = Recording::open(file)?;
     runtime()?.block_on(async {
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
@@ -629,22 +632,33 @@ fn session(
 }
 
 /// Prints a line; unlike `println!` it answers an error, not a panic, where standard output is closed.
-fn say(line: &str) -> std::io::Result<()> {
-    writeln!(std::io::stdout(), "{line}")
+fn say(line: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
 }
 
-/// Whom a worker's pipeline talks to, so that nobody starts one against the wrong side by omission.
+/// Whom a worker's pipeline talks to, so that nobody starts one against the wrong side by omission. Only schemes and
+/// hosts: the rest of an address may be a secret.
 fn talks_to(upstreams: &Upstreams) -> String {
     let with = |token: &str| if token.is_empty() { "without a token" } else { "with a token" };
     format!(
         "upstreams: GitHub {} {}, Terraform Cloud {} {}, announcements {}, hooks call back {}",
-        upstreams.github_url,
+        place_of(&upstreams.github_url),
         with(&upstreams.github_token),
-        upstreams.tfc_url,
+        place_of(&upstreams.tfc_url),
         with(&upstreams.tfc_token),
-        upstreams.notify_url.as_deref().unwrap_or("nowhere"),
-        upstreams.callback_url,
+        upstreams.notify_url.as_deref().map_or_else(|| "nowhere".to_owned(), place_of),
+        place_of(&upstreams.callback_url),
     )
+}
+
+/// Scheme, host and port of an address.
+fn place_of(url: &str) -> String {
+    let parsed = url.parse::<axum::http::Uri>().ok();
+    let place = parsed.as_ref().and_then(|uri| {
+        let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{}://{}{port}", uri.scheme()?, uri.host()?))
+    });
+    place.unwrap_or_else(|| "an address that cannot be read".to_owned())
 }
 
 fn runtime() -> anyhow::Result<Runtime> {
@@ -687,22 +701,75 @@ enum Quiet {
     Always,
 }
 
-fn log(file: Option<&Path>, quiet: Quiet) -> anyhow::Result<()> {
+fn log(settings: &Settings, quiet: Quiet) -> anyhow::Result<()> {
     use tracing_subscriber::EnvFilter;
     let asked = std::env::var("REDRIVE_LOG").ok();
     let filter = EnvFilter::try_new(asked.as_deref().unwrap_or("info"))
         .context("REDRIVE_LOG is not a log filter: write error, warn, info, debug or redrive=debug")?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     // A logger that is already there (in tests) is as good.
-    if let Some(path) = file {
+    if let Some(path) = &settings.log {
         let file = File::options()
             .create(true)
             .append(true)
+            .mode(0o600)
             .open(path)
             .with_context(|| format!("cannot write the log file {}", path.display()))?;
-        let _ = builder.with_ansi(false).with_writer(std::sync::Mutex::new(file)).try_init();
+        let _ = builder.with_ansi(false).with_writer(std::sync::Mutex::new(Masked(file))).try_init();
     } else if matches!(quiet, Quiet::Never) || (matches!(quiet, Quiet::Unless) && asked.is_some()) {
-        let _ = builder.with_writer(std::io::stderr).try_init();
+        let _ = builder.with_writer(|| Masked(io::stderr())).try_init();
+    }
+    for warning in &settings.warnings {
+        if settings.log.is_some() {
+            tracing::warn!("{warning}");
+        }
+        // Nobody may be listening there.
+        let _ = writeln!(io::stderr(), "redrive: warning: {}", SafeText::new(warning));
     }
     Ok(())
+}
+
+/// Where a log's lines go, each without secrets: it comes whole, in one write.
+struct Masked<W>(W);
+
+impl<W: Write> Write for Masked<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write_all(mask::secrets(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_is_written_without_secrets() {
+        let mut log = Masked(Vec::new());
+        let line = b"INFO GET https://bob:hunter2@host failed key=a/b lease=0198a7c2 after 3 tries\n";
+        log.write_all(line).expect("it is written");
+        let written = String::from_utf8(log.0).expect("it is text");
+        assert_eq!(written, "INFO GET https://bob:***@host failed key=a/b lease=0198a7c2 after 3 tries\n");
+    }
+
+    #[test]
+    fn what_a_worker_says_of_its_upstreams_holds_no_secret() {
+        let upstreams = Upstreams {
+            github_url: "https://bob:hunter2@github.example:8443/api?token=s3cret".to_owned(),
+            github_token: "ghp_s3cret".to_owned(),
+            tfc_url: "bob:hunter2".to_owned(),
+            notify_url: Some("https://hooks.slack.com/services/T000/B000/s3cret".to_owned()),
+            callback_url: "http://[::1]:9/callback#s3cret".to_owned(),
+            ..Upstreams::default()
+        };
+        assert_eq!(
+            talks_to(&upstreams),
+            "upstreams: GitHub https://github.example:8443 with a token, Terraform Cloud an address that cannot be read \
+             without a token, announcements https://hooks.slack.com, hooks call back http://[::1]:9"
+        );
+    }
 }

@@ -7,7 +7,6 @@ use clap::Subcommand;
 
 use super::{Settings, listing::Listing, output};
 use crate::{
-    domain::mask,
     engine::reader::{AuditRow, List, Rows},
     run,
 };
@@ -45,7 +44,7 @@ pub(super) fn list(rows: &[AuditRow]) -> anyhow::Result<()> {
             row.what(),
             row.applied.to_string(),
             row.left_out.to_string(),
-            row.reason.as_ref().map_or_else(|| "-".to_owned(), |reason| mask::secrets(reason.as_str())),
+            output::or_dash(row.reason.as_ref()),
             row.targets.iter().map(|target| target.as_str()).collect::<Vec<_>>().join(" "),
         ]
     });

@@ -64,6 +64,7 @@ impl Finding {
 pub(super) async fn run(settings: &Settings, args: Args) -> anyhow::Result<ExitCode> {
     let mut findings = database(settings).await;
     findings.extend(targets(settings).await?);
+    findings.extend(settings.warnings.iter().map(|said| Finding::new(Found::Warning, "config", said)));
     let wrong = findings.iter().filter(|finding| finding.found == Found::Wrong).count();
     if args.json {
         output::json(&findings)?;

@@ -11,7 +11,7 @@ use super::{
     output,
 };
 use crate::{
-    domain::{circuit::Forced, mask, onboarding::WORKFLOW, text::SafeText},
+    domain::{circuit::Forced, onboarding::WORKFLOW, text::SafeText},
     engine::{
         command::{Command, Target, USUAL_LIMIT},
         reader::{CircuitRow, Decision, PauseRow, Query},
@@ -164,7 +164,7 @@ fn decided(decision: &Decision) -> String {
         || "until it is taken back".to_owned(),
         |until| format!("until {} UTC", output::time(Some(until))),
     );
-    let why = decision.reason.as_ref().map(|why| format!(": {}", mask::secrets(why.as_str())));
+    let why = decision.reason.as_ref().map(|why| format!(": {}", why));
     format!("by {} {until}{}", decision.operator, why.unwrap_or_default())
 }
 

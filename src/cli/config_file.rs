@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Read as _,
     ops::Range,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use super::{
     targets::{FileServer, FileTarget},
     verdict::FileVerdict,
 };
-use crate::metrics::source::Preset;
+use crate::{domain::mask, metrics::source::Preset};
 
 /// Everything a file may hold.
 #[derive(Debug, Default, Deserialize)]
@@ -107,6 +108,9 @@ pub(super) struct FileEngine {
 pub(super) struct FileIntake {
     pub(super) concurrency: Option<u32>,
     pub(super) longest_wait: Option<Time>,
+    pub(super) header_timeout: Option<Time>,
+    pub(super) body_timeout: Option<Time>,
+    pub(super) allowed_hosts: Vec<String>,
 }
 
 /// A duration as people write it: `30s`, `1h 30m`.
@@ -184,6 +188,17 @@ impl ConfigFile {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
+    /// What is wrong with the file itself, if others can read a secret in it.
+    pub(super) fn warning(&self) -> Option<String> {
+        let mode = fs::metadata(&self.path).ok()?.permissions().mode();
+        let secret =
+            || self.table().is_some_and(|table| table.values().any(|value| holds_secret(value.get_ref())));
+        (mode & 0o077 != 0 && secret()).then(|| {
+            let path = self.path.display();
+            format!("the config file {path} holds a secret and others can read it: chmod 600 {path}")
+        })
+    }
+
     fn table(&self) -> Option<DeTable<'_>> {
         DeTable::parse(&self.text).ok().map(toml::Spanned::into_inner)
     }
@@ -194,6 +209,15 @@ impl ConfigFile {
 
     fn line_at(&self, span: Range<usize>) -> usize {
         1 + self.text.get(..span.start).unwrap_or(&self.text).matches('\n').count()
+    }
+}
+
+fn holds_secret(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::String(text) => mask::holds_secret(text),
+        DeValue::Array(items) => items.iter().any(|item| holds_secret(item.get_ref())),
+        DeValue::Table(table) => table.values().any(|value| holds_secret(value.get_ref())),
+        _ => false,
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     output,
 };
 use crate::{
-    domain::{key::KeyLife, mask, text::SafeText},
+    domain::{key::KeyLife, text::SafeText},
     engine::{
         command::{Command, Target},
         reader::{Detail, KeyPage, KeyRow, List, Page, Query, Rows},
@@ -96,7 +96,7 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> anyhow::Result<ExitC
 fn show(page: &KeyPage) -> anyhow::Result<()> {
     let row = &page.row;
     list(std::slice::from_ref(row))?;
-    output::print(&format!("\n{}\n", mask::secrets(page.why.as_str())))?;
+    output::print(&format!("\n{}\n", page.why))?;
     if matches!(row.life, KeyLife::InFlight | KeyLife::LeaseOver | KeyLife::Elsewhere) {
         let beats = if row.holder_alive { "shows a heartbeat" } else { "shows no heartbeat" };
         output::print(&format!("holder     {}, {beats}", output::or_dash(row.locked_by.as_ref())))?;
@@ -114,7 +114,7 @@ fn show(page: &KeyPage) -> anyhow::Result<()> {
         output::print(&format!("letter     {} {}", SafeText::new(letter.id.as_str()), letter.status))?;
     }
     for action in &page.audit {
-        let why = action.reason.as_ref().map(|why| format!(": {}", mask::secrets(why.as_str())));
+        let why = action.reason.as_ref().map(|why| format!(": {}", why));
         let at = output::time(Some(action.at));
         output::print(&format!(
             "action     {at} {} by {}{}",

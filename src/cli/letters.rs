@@ -12,7 +12,7 @@ use super::{
     output,
 };
 use crate::{
-    domain::{id::LetterId, mask, text::SafeText},
+    domain::{id::LetterId, text::SafeText},
     engine::{
         command::{Command, Pace, Target},
         reader::{Detail, LetterPage, LetterRow, List, Page, Query, Rows},
@@ -152,7 +152,7 @@ fn cells(row: &LetterRow) -> Vec<String> {
         row.label.to_string(),
         output::time(Some(row.created_at)),
         row.replays.to_string(),
-        mask::secrets(row.error.as_str()),
+        row.error.to_string(),
     ]
 }
 
@@ -174,7 +174,7 @@ fn show(page: &LetterPage, request: &str) -> anyhow::Result<()> {
             a.state.to_string(),
             a.attempt.to_string(),
             output::time(Some(a.started_at)),
-            mask::secrets(a.error.as_deref().unwrap_or_default()),
+            a.error.clone().unwrap_or_default(),
             a.reason.clone().unwrap_or_default(),
         ]
     });

@@ -87,7 +87,11 @@ enum Command {
     Demo(demo::Args),
     /// The dashboard (the default)
     Top(Watch),
-    /// Run onboardings and replays; serve the intake and /metrics
+    /// Run onboardings and replays; serve the intake, /metrics, /livez and /readyz
+    ///
+    /// The intake takes triggers as Content-Type: application/json, from programs: pages of other origins are refused, and a
+    /// worker on loopback answers only to names of loopback and to allowed_hosts in [intake] of the config file, where
+    /// header_timeout and body_timeout stand too.
     Worker(Worker),
     /// Create the tables, or bring them up to date
     Migrate,

@@ -13,7 +13,7 @@ use super::{
     output,
 };
 use crate::{
-    domain::{mask, onboarding::Request, text::SafeText},
+    domain::{onboarding::Request, text::SafeText},
     engine::{
         command::{Command, Elsewhere, Target},
         reader::{Detail, List, OnboardingPage, OnboardingRow, Page, Query, Rows},
@@ -147,7 +147,7 @@ fn list(rows: &[OnboardingRow]) -> anyhow::Result<()> {
             row.tenant_id.to_string(),
             row.repo_url.to_string(),
             output::time(Some(row.created_at)),
-            mask::secrets(row.error.as_ref().map_or("", SafeText::as_str)),
+            row.error.as_ref().map(ToString::to_string).unwrap_or_default(),
         ]
     });
     output::table(
@@ -185,7 +185,7 @@ fn show(page: &OnboardingPage, context: &str) -> anyhow::Result<()> {
             a.attempt.to_string(),
             output::time(Some(a.started_at)),
             a.outcome.map_or_else(|| "running".to_owned(), |o| o.to_string()),
-            mask::secrets(a.error.as_deref().or(a.reason.as_deref()).unwrap_or_default()),
+            a.error.clone().or_else(|| a.reason.clone()).unwrap_or_default(),
         ]
     });
     output::table(&["STATE", "ATTEMPT", "STARTED (UTC)", "OUTCOME", "ERROR"], &attempts.collect::<Vec<_>>())?;
@@ -203,7 +203,7 @@ fn show(page: &OnboardingPage, context: &str) -> anyhow::Result<()> {
                 letter.status.to_string(),
                 letter.state.to_string(),
                 output::time(Some(letter.created_at)),
-                mask::secrets(letter.error.as_str()),
+                letter.error.to_string(),
             ]
         });
         output::table(&["LETTER", "STATUS", "STATE", "WRITTEN (UTC)", "ERROR"], &rows.collect::<Vec<_>>())?;

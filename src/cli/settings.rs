@@ -75,6 +75,7 @@ pub(super) fn gather(flags: &Common) -> anyhow::Result<Settings> {
         intake: intake(&file)?,
         token: variable("REDRIVE_TOKEN"),
         log: flags.log.clone(),
+        warnings: file.warning().into_iter().collect(),
     })
 }
 
@@ -218,7 +219,34 @@ fn intake(file: &ConfigFile) -> anyhow::Result<Intake> {
         let said = format!("intake.longest_wait is {found}: between 1s and 1day is expected");
         return Err(file.wrong(&["intake", "longest_wait"], &said));
     }
-    Ok(Intake { concurrency, longest_wait })
+    let timeout = |name: &str, said: Option<Time>, default: Duration| {
+        let limit = said.map_or(default, |time| time.0);
+        if (Duration::from_millis(100)..=Duration::from_secs(600)).contains(&limit) {
+            return Ok(limit);
+        }
+        let found = humantime::format_duration(limit);
+        let said = format!("intake.{name} is {found}: between 100ms and 10min is expected");
+        Err(file.wrong(&["intake", name], &said))
+    };
+    if let Some(host) = values.allowed_hosts.iter().find(|host| !is_host(host)) {
+        let said =
+            format!("intake.allowed_hosts has {host:?}: a name or an address without a port is expected");
+        return Err(file.wrong(&["intake", "allowed_hosts"], &said));
+    }
+    Ok(Intake {
+        concurrency,
+        longest_wait,
+        header_timeout: timeout("header_timeout", values.header_timeout, default.header_timeout)?,
+        body_timeout: timeout("body_timeout", values.body_timeout, default.body_timeout)?,
+        allowed_hosts: values.allowed_hosts.clone(),
+    })
+}
+
+/// A name, or an address with or without its brackets.
+fn is_host(text: &str) -> bool {
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let address = text.trim_start_matches('[').trim_end_matches(']');
+    !text.is_empty() && text.chars().all(name) || address.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
 fn retention(file: &ConfigFile) -> anyhow::Result<Retention> {

@@ -21,7 +21,10 @@ mod stage;
 mod traffic;
 pub mod upstreams;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::Permissions, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc,
+    time::Duration,
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -194,7 +197,8 @@ pub async fn rehearse(plan: &Plan) -> Result<Report, DemoError> {
 
 async fn set_up(plan: &Plan, operator: Operator) -> Result<Running, DemoError> {
     let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
-    let folder = tempfile::Builder::new().prefix("redrive-demo-").tempdir()?;
+    let owners = Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new().prefix("redrive-demo-").permissions(owners).tempdir()?;
     let url = format!("sqlite:{}", database(&folder).display());
     let engine_config = engine_config(plan);
     store::migrate(&url).await?;

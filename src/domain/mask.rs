@@ -204,6 +204,17 @@ pub fn secrets(text: &str) -> String {
     card_numbers(&text)
 }
 
+/// Whether `text` holds a credential: a password in a URL, a token, the value of a name such as `password`.
+pub fn holds_secret(text: &str) -> bool {
+    let without = |shown: &str| shown.matches(SECRET).count() > text.matches(SECRET).count();
+    let password = |address: &str| {
+        let end = address.find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\''));
+        let user = address[..end.unwrap_or(address.len())].rsplit_once('@').map(|(user, _)| user);
+        user.and_then(|user| user.split_once(':')).is_some_and(|(_, password)| !password.is_empty())
+    };
+    without(&secrets(text)) || text.split("://").skip(1).any(password)
+}
+
 fn plain_name(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
@@ -398,6 +409,34 @@ mod tests {
             ),
         ] {
             assert_eq!(secrets(raw), shown);
+        }
+    }
+
+    #[test]
+    fn what_holds_a_secret_is_told_from_what_only_looks_so() {
+        for text in [
+            "postgres://ana:hunter2@db/x",
+            "http://prom/?access_token=abc",
+            "ghp_0123456789abcdefABCDEF",
+            "password=hunter2",
+        ] {
+            assert!(holds_secret(text), "{text}");
+        }
+        for text in ["postgres://ana@db/x", "https://api.github.com", "/run/secrets/token", "ana@example.com"]
+        {
+            assert!(!holds_secret(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_masked_once_is_the_same_when_it_is_masked_again() {
+        for raw in [
+            "GET https://bob:hunter2@host/x?token=abc failed: Authorization: Bearer abc.def-123",
+            r#"{"password": "hunter2", "mail": "ana@example.com", "card": "4111 1111 1111 1111"}"#,
+            "sent Bearer abcdefgh12345 and ghp_0123456789abcdefABCDEF",
+        ] {
+            let once = secrets(raw);
+            assert_eq!(secrets(&once), once);
         }
     }
 

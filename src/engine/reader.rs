@@ -739,6 +739,9 @@ pub trait Reader: Send + Sync {
     /// What the targets of `command` look like now, for a preview.
     async fn standing(&self, command: &Command) -> Result<Standing, StoreError>;
 
+    /// Whether the database answers and its schema is this version's: one statement, whatever the tables hold.
+    async fn ping(&self) -> Result<(), StoreError>;
+
     /// What the database is, for the header and for errors: `sqlite demo.db`, `host/name (postgres, user:***)`.
     fn label(&self) -> String;
 }

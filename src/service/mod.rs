@@ -1,17 +1,21 @@
-//! What a worker serves over HTTP: the intake, its metrics and a sign of health. Every refusal is a problem document.
+//! What a worker serves over HTTP/1: the intake, its metrics and signs of health. Every refusal is a problem document.
+//!
+//! ```text
+//!  connection ─▶ serve: heads in time ─▶ guard: asked by its own name ─▶ /livez, /readyz, /metrics
+//!                                                                     └─▶ token ─▶ guard: no web page, JSON ─▶ shed: body
+//!                                                                         in time, then a place ─▶ key ─▶ intake
+//! ```
 
+mod guard;
+mod health;
 pub mod idempotency;
 mod intake;
 mod problem;
 pub mod process;
+mod serve;
 mod shed;
 
-use std::{
-    future::{Future, IntoFuture as _},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -24,9 +28,10 @@ use axum::{
 use tokio::{net::TcpListener, sync::Notify};
 
 use crate::{
-    clock,
+    clock, config,
     engine::{Engine, observer::Observer},
 };
+use health::Readiness;
 
 pub use idempotency::IdempotencyLayer;
 pub use problem::Problem;
@@ -45,6 +50,8 @@ pub struct Service {
     pub keys: IdempotencyLayer,
     /// When the intake turns triggers away.
     pub shedding: Shedding,
+    /// How long requests may take to arrive, and by which names the worker is asked.
+    pub intake: config::Intake,
     /// Hears of it.
     pub observer: Arc<dyn Observer>,
     /// Renders the metrics page.
@@ -98,13 +105,15 @@ impl Service {
             shutdown.await;
             told.notify_one();
         };
-        let serving = axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).into_future();
+        let within = self.intake.header_timeout;
+        let router = self.router(listener.local_addr()?);
+        let serving = serve::serve(listener, router, within, shutdown);
         let patience = async {
             stopping.notified().await;
             clock::sleep(GRACE).await;
         };
         tokio::select! {
-            served = serving => served,
+            () = serving => Ok(()),
             () = patience => {
                 tracing::warn!("callers who had not finished their requests are cut off");
                 Ok(())
@@ -112,27 +121,39 @@ impl Service {
         }
     }
 
-    fn router(self: Arc<Self>) -> Router {
-        // The last layer added is the first to be met: token, shedding, key, handler.
-        let shed = middleware::from_fn_with_state(Arc::clone(&self), shed::shed);
-        let keys = self.keys.clone().optional().max_body(MAX_BODY);
+    fn router(self: Arc<Self>, address: SocketAddr) -> Router {
+        // The last layer added is the first to be met: token, guard, shedding, key, handler.
+        let keys = self.keys.clone().optional().max_body(MAX_BODY).body_timeout(self.intake.body_timeout);
+        let shed = middleware::from_fn_with_state((Arc::clone(&self), keys.clone()), shed::shed);
+        let json = middleware::from_fn(guard::json);
         let protected = Router::new()
-            .route("/onboardings", post(intake::trigger).route_layer(keys).route_layer(shed))
+            .route(
+                "/onboardings",
+                post(intake::trigger).route_layer(keys).route_layer(shed).route_layer(json),
+            )
             .route("/onboardings/{id}", get(intake::show))
+            .route_layer(middleware::from_fn(guard::no_web_page))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&self), problem::require_token));
+        let readiness = Arc::new(Readiness::new(Arc::clone(self.engine.reader())));
+        let names = address.ip().is_loopback().then(|| self.intake.allowed_hosts.clone());
+        let names = middleware::from_fn_with_state(names.map(Arc::new), guard::asked_by_its_name);
         Router::new()
             .merge(protected)
             .route("/metrics", get(metrics))
-            .route("/healthz", get(healthz))
+            .route("/livez", get(health::livez))
+            .route("/readyz", get(health::readyz).with_state(Arc::clone(&readiness)))
+            .route("/healthz", get(health::readyz).with_state(readiness))
             .fallback(|| async {
-                Problem::new(StatusCode::NOT_FOUND, "no such path: try /onboardings, /metrics or /healthz")
+                let detail = "no such path: try /onboardings, /metrics, /livez or /readyz";
+                Problem::new(StatusCode::NOT_FOUND, detail)
             })
             .method_not_allowed_fallback(|| async {
                 let detail =
-                    "no such method here: POST /onboardings, GET /onboardings/{id}, /metrics or /healthz";
+                    "no such method here: POST /onboardings, GET /onboardings/{id}, /metrics, /livez or /readyz";
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
             })
             .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(names)
             .with_state(self)
     }
 }
@@ -140,11 +161,4 @@ impl Service {
 async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let kind = crate::metrics::export::CONTENT_TYPE;
     ([(header::CONTENT_TYPE, kind)], (service.metrics)()).into_response()
-}
-
-async fn healthz(State(service): State<Arc<Service>>) -> Response {
-    match service.engine.reader().read(&crate::engine::reader::Query::default()).await {
-        Ok(_) => "ok\n".into_response(),
-        Err(error) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
-    }
 }

@@ -97,6 +97,7 @@ impl Process {
         let service = Arc::new(Service {
             keys,
             shedding: Shedding::new(&self.intake, worker.backlog()),
+            intake: self.intake,
             observer,
             engine: self.engine,
             metrics: Arc::new(move || metrics.encode()),

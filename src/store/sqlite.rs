@@ -1,6 +1,9 @@
 //! SQLite: opening the file, its clock, its wake-up, and the body mounted for it.
 
 use std::{
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -213,8 +216,11 @@ pub(super) async fn open(
 }
 
 pub(super) async fn open_temporary(options: OpenOptions, label: String) -> Result<Opened, StoreError> {
-    let folder = tempfile::Builder::new().prefix("redrive-").tempdir().map_err(|error| {
-        StoreError::Unreachable { database: label.clone(), why: format!("no temporary folder: {error}") }
+    let owners = Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new().prefix("redrive-").permissions(owners).tempdir();
+    let folder = folder.map_err(|error| StoreError::Unreachable {
+        database: label.clone(),
+        why: format!("no temporary folder: {error}"),
     })?;
     let path = folder.path().join("redrive.db");
     migrate(&path, &label).await?;
@@ -306,9 +312,21 @@ pub(super) async fn inspect(
     })
 }
 
+/// Makes the file if there is none, for its owner alone; SQLite gives what it puts beside it the same mode.
+fn create(path: &Path, label: &str) -> Result<(), StoreError> {
+    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(StoreError::Unreachable {
+            database: label.to_owned(),
+            why: format!("cannot make the file {}: {error}", path.display()),
+        }),
+        _ => Ok(()),
+    }
+}
+
 pub(super) async fn migrate(path: &Path, label: &str) -> Result<Vec<Applied>, StoreError> {
     let options = OpenOptions { lock_timeout: Duration::from_secs(10), ..OpenOptions::default() };
-    let connect = connect(path, &options).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    create(path, label)?;
+    let connect = connect(path, &options).journal_mode(SqliteJournalMode::Wal);
     let mut connection =
         connect.connect().await.map_err(|error| explain(&error, "opening the database", label))?;
     let had = version(&mut connection, label).await?;

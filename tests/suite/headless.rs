@@ -1,7 +1,9 @@
 //! The twins without a terminal: what they answer, their exit codes, and what bad input is told.
 
 mod check;
+mod files;
 mod hostile;
+mod secrets;
 mod troubled;
 
 use std::collections::BTreeMap;

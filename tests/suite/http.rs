@@ -4,11 +4,15 @@ mod answer;
 mod body;
 mod caller;
 mod example;
+mod guard;
+mod health;
 mod hostile;
 mod intake;
 mod key;
+mod limits;
+mod locked;
 mod rule;
-mod shed;
+pub(crate) mod shed;
 
 use std::{
     io::{Read as _, Write as _},
@@ -231,7 +235,7 @@ async fn read_all(mut stream: TcpStream) -> (u16, String) {
 
 /// An answer that has arrived whole.
 #[derive(Debug)]
-struct Answered {
+pub(crate) struct Answered {
     status: u16,
     headers: reqwest::header::HeaderMap,
     body: Bytes,
@@ -255,7 +259,7 @@ impl Answered {
         self.header("idempotent-replayed") == Some("true")
     }
 
-    fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("text")
     }
 

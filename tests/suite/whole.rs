@@ -152,7 +152,8 @@ async fn a_caller_that_never_finishes_its_request_does_not_keep_a_worker_from_st
     let mut stalled = std::net::TcpStream::connect(worker.base().trim_start_matches("http://")).unwrap();
     stalled
         .write_all(
-            b"POST /onboardings HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n",
+            b"POST /onboardings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\
+              Expect: 100-continue\r\n\r\n",
         )
         .unwrap();
     // Its request is in hand once the worker asks for the body, which never comes.
@@ -167,14 +168,19 @@ async fn every_refusal_of_the_intake_is_a_problem_document(store: &TestStore) {
     let place = Place::open(&store.url);
     let worker = place.worker("one");
     let at = |path: &str| format!("{}{path}", worker.base());
+    let post = || place.client.post(at("/onboardings"));
+    let json = |body: String| post().header("content-type", "application/json").body(body);
     for (asked, status) in [
         (place.client.get(at("/onboardings/%FF")), 400),
         (place.client.get(at("/onboardings/nobody")), 404),
         (place.client.get(at("/nowhere")), 404),
         (place.client.get(at("/onboardings")), 405),
         (place.client.delete(at("/metrics")), 405),
-        (place.client.post(at("/onboardings")).body("["), 400),
-        (place.client.post(at("/onboardings")).body("x".repeat(100_000)), 413),
+        (json("[".to_owned()), 400),
+        (json("x".repeat(100_000)), 413),
+        (post().body("{}"), 415),
+        (json("{}".to_owned()).header("origin", "https://evil.example"), 403),
+        (json("{}".to_owned()).header("host", "evil.example"), 421),
     ] {
         let answer = asked.send().await.unwrap();
         assert_eq!(answer.status().as_u16(), status, "{}", answer.url());

@@ -110,7 +110,7 @@ impl Rules {
 
     /// The same before the body was read: what is left of it ends the connection, and whoever keeps connections for the
     /// next request has to be told.
-    fn refused_unread(&self, refusal: &Refusal, version: Version) -> Response {
+    pub(super) fn refused_unread(&self, refusal: &Refusal, version: Version) -> Response {
         let mut refused = self.refused(refusal);
         if version < Version::HTTP_2 {
             refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -138,7 +138,7 @@ impl Rules {
     }
 
     /// The whole body, as long as it is small and in time.
-    async fn body(&self, body: Body) -> Result<Bytes, Refusal> {
+    pub(super) async fn body(&self, body: Body) -> Result<Bytes, Refusal> {
         if usize::try_from(body.size_hint().lower()).map_or(true, |least| least > self.max_body) {
             return Err(Refusal::TooLarge(self.max_body));
         }

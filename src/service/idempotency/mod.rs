@@ -26,7 +26,11 @@ mod refusal;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::{HeaderName, Method, StatusCode, request::Parts};
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderName, Method, StatusCode, request::Parts},
+    response::Response,
+};
 use tokio_util::task::TaskTracker;
 use tower::Layer;
 
@@ -241,6 +245,13 @@ impl IdempotencyLayer {
     pub fn documented_at(mut self, page: impl Into<String>) -> Self {
         self.0.documentation = page.into();
         self
+    }
+}
+
+impl IdempotencyLayer {
+    /// A request's whole body, for whoever needs it before the key is asked for; or why it is refused.
+    pub(super) async fn arrived(&self, head: &Parts, body: Body) -> Result<Bytes, Response> {
+        self.0.body(body).await.map_err(|refusal| self.0.refused_unread(&refusal, head.version))
     }
 }
 

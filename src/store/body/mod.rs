@@ -33,6 +33,7 @@ use crate::{
     store::{
         BoundTime, OpenOptions,
         error::{Fail, is_lock_timeout},
+        schema,
         value::Time,
     },
 };
@@ -56,6 +57,7 @@ mod claim;
 mod clean_up;
 mod end;
 mod entity;
+mod held;
 mod key;
 mod letter;
 mod lock;
@@ -255,9 +257,10 @@ impl KeyStore for Handle {
             Err(fail) => Err(fail),
         };
         match begun {
-            // A caller's transaction has the key.
+            // A caller's transaction has the key; or somebody has the whole table, and nothing is known of the key.
             Err(Fail::Sql(error) | Fail::Commit(error)) if is_lock_timeout(&error) => {
-                Ok(KeyBegun::InFlight { retry_after: None })
+                let free = in_transaction!(self, |tx| held::table_is_free(tx.conn()));
+                free.map(|()| KeyBegun::InFlight { retry_after: None }).map_err(self.say(DOING))
             }
             other => other.map_err(self.say(DOING)),
         }
@@ -414,6 +417,18 @@ impl Reader for Handle {
         in_snapshot!(self, "reading the preview", |conn, now| {
             standing::of_command(conn, now, command, &self.rules)
         })
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.wake.still_there(&self.label)?;
+        let newest = async {
+            let mut conn = self.free(&self.read, self.read.single().await).await?;
+            let newest = "SELECT max(version) FROM redrive_migrations WHERE success";
+            let newest: Option<i64> = sqlx::query_scalar(newest).fetch_one(&mut conn).await?;
+            conn.commit().await?;
+            Ok(newest)
+        };
+        schema::check(newest.await.map_err(self.say("asking whether it is there"))?, &self.label)
     }
 
     fn label(&self) -> String {

@@ -2,6 +2,7 @@
 
 use super::{Conn, WHY_READ_ONLY, row::Columns};
 use crate::{
+    domain::mask,
     engine::reader::{AttemptRow, Board, Count, Detail, List, Page, Query, Rows},
     store::value::Time,
 };
@@ -84,7 +85,7 @@ pub(super) async fn attempts(conn: &mut Conn<'_>, onboarding: &str) -> Result<Ve
     let rows = sqlx::query(select).bind(onboarding).fetch_all(conn).await?;
     let attempt = |row| -> Result<AttemptRow, sqlx::Error> {
         let row: &super::row::Row = row;
-        Ok(AttemptRow {
+        Ok(told_attempt(AttemptRow {
             seq: row.int32("seq")?,
             state: row.id("state")?,
             attempt: row.int32("attempt")?,
@@ -97,7 +98,13 @@ pub(super) async fn attempts(conn: &mut Conn<'_>, onboarding: &str) -> Result<Ve
             error: row.opt_text("error")?,
             reason: row.opt_text("reason")?,
             delay_seconds: row.float("delay_seconds")?,
-        })
+        }))
     };
     rows.iter().rev().map(attempt).collect()
+}
+
+/// An attempt without secrets in what went wrong.
+fn told_attempt(attempt: AttemptRow) -> AttemptRow {
+    let told = |text: Option<String>| text.map(|text| mask::secrets(&text));
+    AttemptRow { error: told(attempt.error), reason: told(attempt.reason), ..attempt }
 }

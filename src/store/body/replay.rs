@@ -292,7 +292,7 @@ pub(super) async fn standing(conn: &mut Conn<'_>, id: &str) -> Result<Option<Rep
     let standing = |row: Row| {
         Ok(ReplayStanding {
             id: row.id("id")?,
-            operator: row.safe("operator")?,
+            operator: row.name("operator")?,
             running: row.opt_time("ended_at")?.is_none(),
             stopped: match row.opt_time("stopped_at")? {
                 Some(_) => Some(row.text("stopped_why")?),

@@ -7,7 +7,7 @@ use sqlx::{Database, Row as _};
 
 use super::Db;
 use crate::{
-    domain::{action::ActionKind, text::SafeText},
+    domain::{action::ActionKind, mask, text::SafeText},
     engine::command::LastAction,
     store::value::{Int, Text, Time},
 };
@@ -28,12 +28,22 @@ pub(super) trait Columns {
         Ok(self.opt_text(column)?.unwrap_or_default())
     }
 
-    fn safe(&self, column: &str) -> Got<SafeText> {
+    /// What somebody or something said, for whoever looks: without secrets.
+    fn told(&self, column: &str) -> Got<SafeText> {
+        Ok(told(&self.text(column)?))
+    }
+
+    fn opt_told(&self, column: &str) -> Got<Option<SafeText>> {
+        Ok(self.opt_text(column)?.map(|text| told(&text)))
+    }
+
+    /// A name, as it is: an operator may well be called by an e-mail address.
+    fn name(&self, column: &str) -> Got<SafeText> {
         Ok(SafeText::new(&self.text(column)?))
     }
 
-    fn opt_safe(&self, column: &str) -> Got<Option<SafeText>> {
-        Ok(self.opt_text(column)?.map(|t| SafeText::new(&t)))
+    fn opt_name(&self, column: &str) -> Got<Option<SafeText>> {
+        Ok(self.opt_text(column)?.map(|name| SafeText::new(&name)))
     }
 
     fn id<I: From<String>>(&self, column: &str) -> Got<I> {
@@ -110,6 +120,12 @@ impl Columns for Row {
     fn raw(&self) -> &Row {
         self
     }
+}
+
+/// The one place where secrets are taken out of what is read to be shown: errors, reasons, addresses. No screen, answer,
+/// recording or export gets them in another way.
+pub(super) fn told(text: &str) -> SafeText {
+    SafeText::new(&mask::secrets(text))
 }
 
 /// The strings in a JSON array; nothing for anything else.

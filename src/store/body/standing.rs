@@ -14,9 +14,7 @@ use super::{
     tx::Rules,
 };
 use crate::{
-    domain::{
-        attempt::CompensationStatus, id::OnboardingId, key::KeyLife, letter::LetterStatus, text::SafeText,
-    },
+    domain::{attempt::CompensationStatus, id::OnboardingId, key::KeyLife, letter::LetterStatus},
     engine::{
         command::{Command, Target},
         plan::{CompensationStanding, KeyStanding, LetterStanding, OnboardingStanding, Standing},
@@ -183,7 +181,7 @@ pub(super) async fn of_onboarding(
     let compensations = compensations(conn, onboarding.id.as_str(), open_circuits).await?;
     let request = &onboarding.request;
     Ok(OnboardingStanding {
-        label: SafeText::new(&format!("{} {}", request.tenant_id, request.repo_url)),
+        label: super::row::told(&format!("{} {}", request.tenant_id, request.repo_url)),
         version: onboarding.version,
         status: onboarding.status,
         phase: onboarding.phase,
@@ -287,7 +285,7 @@ pub(super) async fn compensations(
         Ok(CompensationStanding {
             seq: row.int32("seq")?,
             state: row.id("state")?,
-            name: row.safe("name")?,
+            name: row.name("name")?,
             status: row.word("status")?.unwrap_or(CompensationStatus::Recorded),
             circuit_open: open_circuits.contains(&operation),
             relied_on_by: row.opt_text("relied_on_by")?.map(Into::into),

@@ -59,6 +59,10 @@ impl Reader for Fake {
         Ok(Standing { onboardings: self.0.onboardings.iter().map(standing).collect(), ..Standing::default() })
     }
 
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn label(&self) -> String {
         "a world".to_owned()
     }

@@ -74,7 +74,7 @@ pub(super) async fn pauses(conn: &mut Conn<'_>, now: Time) -> Result<Vec<PauseRo
     for row in query(DECIDED).bind(MOST).fetch_all(conn).await? {
         if let Some(decision) = paused(&row, now)? {
             pauses.push(PauseRow {
-                operation: row.safe("operation")?,
+                operation: row.name("operation")?,
                 decision,
                 version: row.int("version")?,
             });
@@ -94,9 +94,9 @@ fn paused(row: &Row, now: Time) -> Result<Option<Decision>, sqlx::Error> {
 fn decision(row: &Row, until: Option<Time>, [who, when, why]: [&str; 3]) -> Result<Decision, sqlx::Error> {
     Ok(Decision {
         until: until.map(|until| until.0),
-        operator: row.safe(who)?,
+        operator: row.name(who)?,
         at: row.time(when)?.0,
-        reason: row.opt_safe(why)?,
+        reason: row.opt_told(why)?,
     })
 }
 

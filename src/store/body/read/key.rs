@@ -167,7 +167,7 @@ pub(super) async fn page(
     };
     let letters = page::letters_where(conn, "l.idempotency_key = ", row.key.as_str()).await?;
     Ok(Some(KeyPage {
-        why: SafeText::new(&why(&row, &word, now)),
+        why: super::super::row::told(&why(&row, &word, now)),
         response: answer.shape,
         response_bytes: answer.bytes,
         response_headers: answer.headers,

@@ -97,10 +97,10 @@ async fn read_audit(conn: &mut Conn<'_>, mut sql: QueryBuilder<Db>) -> Result<Ve
         audit.push(AuditRow {
             id: row.id("id")?,
             at: row.time("at")?.0,
-            operator: row.safe("operator")?,
+            operator: row.name("operator")?,
             kind: row.word("kind")?.unwrap_or(ActionKind::Resume),
-            how: row.opt_safe("how")?,
-            reason: row.opt_safe("reason")?,
+            how: row.opt_told("how")?,
+            reason: row.opt_told("reason")?,
             applied: row.int("applied")?,
             left_out: row.int("left_out")?,
             targets: Vec::new(),
@@ -133,7 +133,7 @@ async fn first_targets(
     }
     sql.push(")) AS numbered WHERE n <= 20 ORDER BY action_id, n");
     for row in sql.build().fetch_all(conn).await? {
-        targets.entry(row.text("action_id")?).or_default().push(row.safe("target_id")?);
+        targets.entry(row.text("action_id")?).or_default().push(row.name("target_id")?);
     }
     Ok(targets)
 }

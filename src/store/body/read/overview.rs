@@ -90,7 +90,7 @@ pub(super) async fn workers(conn: &mut Conn<'_>, now: Time) -> Result<Vec<Worker
             id: row.id("id")?,
             beat_at: beat_at.0,
             running: row.int32("running")?,
-            metrics_url: row.opt_safe("metrics_url")?,
+            metrics_url: row.opt_told("metrics_url")?,
             runs: serde_json::from_value(row.json("runs")?).ok().flatten(),
             alive: beat_at > now.minus(ALIVE),
         })
@@ -108,8 +108,8 @@ pub(super) async fn letter_groups(conn: &mut Conn<'_>, now: Time) -> Result<Vec<
         let first_seen = row.time("first_seen")?;
         Ok(LetterGroup {
             fingerprint: row.text("error_fingerprint")?,
-            error: row.safe("error")?,
-            operation: row.opt_safe("operation")?,
+            error: row.told("error")?,
+            operation: row.opt_name("operation")?,
             open: row.int("open")?,
             replaying: row.int("replaying")?,
             first_seen: first_seen.0,
@@ -144,7 +144,7 @@ pub(super) async fn replays(conn: &mut Conn<'_>) -> Result<Vec<ReplayRow>, sqlx:
         let open_again = row.int("open_again")?;
         Ok(ReplayRow {
             id: row.id("id")?,
-            operator: row.safe("operator")?,
+            operator: row.name("operator")?,
             created_at: row.time("created_at")?.0,
             per_second: row.float("per_second")?.unwrap_or_default(),
             total,
@@ -160,12 +160,12 @@ pub(super) async fn replays(conn: &mut Conn<'_>) -> Result<Vec<ReplayRow>, sqlx:
                 .saturating_sub(all_skipped)
                 .max(0),
             refail_limit: row.float("refail_limit")?.unwrap_or(1.0),
-            held_by: row.opt_safe("held_by")?,
+            held_by: row.opt_name("held_by")?,
             stopped: match row.opt_time("stopped_at")? {
-                Some(_) => Some(row.safe("stopped_why")?),
+                Some(_) => Some(row.told("stopped_why")?),
                 None => None,
             },
-            reason: row.opt_safe("reason")?,
+            reason: row.opt_told("reason")?,
             ended_at: row.opt_time("ended_at")?.map(|at| at.0),
             version: row.int("version")?,
         })

@@ -13,7 +13,7 @@ use super::{
     attempts, key,
     lists::{self, About},
     payload::{self, payload},
-    rows, unclaimed,
+    rows, told_attempt, unclaimed,
 };
 use crate::{
     domain::{
@@ -88,7 +88,7 @@ async fn subtasks(conn: &mut Conn<'_>, id: &str) -> Result<Vec<Subtask>, sqlx::E
     let select = "SELECT state, subtask, completed_at FROM onboarding_progress WHERE onboarding_id = $1 \
         ORDER BY completed_at, state, subtask LIMIT 2000";
     let rows = query(select).bind(id).fetch_all(conn).await?;
-    rows.iter().map(|row| Ok((row.id("state")?, row.safe("subtask")?, row.time("completed_at")?.0))).collect()
+    rows.iter().map(|row| Ok((row.id("state")?, row.name("subtask")?, row.time("completed_at")?.0))).collect()
 }
 
 /// Those it owns; for rows of others those they noted, as far as they exist.
@@ -138,6 +138,7 @@ pub(super) async fn letter(conn: &mut Conn<'_>, id: &LetterId) -> Result<Option<
             );
             let kept = query(select).bind(&id).fetch_one(&mut *conn).await?;
             let history: Vec<AttemptRow> = serde_json::from_value(kept.json("history")?).unwrap_or_default();
+            let history = history.into_iter().map(told_attempt).collect();
             (payload::shape(&kept)?.unwrap_or_default(), history)
         }
         // What is kept with the letter is not for this role; what was recorded of the attempts is.
@@ -165,7 +166,7 @@ async fn replays(conn: &mut Conn<'_>, letter: &str) -> Result<Vec<ReplayItemRow>
             outcome: row.word("outcome")?.unwrap_or(ReplayOutcome::Waiting),
             ended_at: row.opt_time("ended_at")?.map(|t| t.0),
             became: row.opt_id("became")?,
-            reason: row.opt_safe("reason")?,
+            reason: row.opt_told("reason")?,
         })
     };
     rows.iter().map(item).collect()

@@ -43,10 +43,10 @@ pub(super) async fn find(conn: &mut Conn<'_>, now: Time) -> Result<Option<Poison
     let mut items = Vec::new();
     for row in &rows {
         let item = PoisonItem {
-            id: row.safe("id")?,
-            name: row.safe("name")?,
+            id: row.name("id")?,
+            name: row.told("name")?,
             onboarding: row.int("onboarding")? == 1,
-            at: row.opt_safe("at")?,
+            at: row.opt_name("at")?,
             failures: row.int32("failures")?,
         };
         if item.failures >= AGAIN {

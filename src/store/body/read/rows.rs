@@ -1,7 +1,7 @@
 //! One row each of the lists, from the columns their selects name.
 
 use super::super::{
-    row::{Columns, Row},
+    row::{Columns, Row, told},
     standing,
 };
 use crate::{
@@ -9,7 +9,6 @@ use crate::{
         key::KeyStatus,
         letter::{LetterReason, LetterStatus},
         onboarding::{Phase, Status},
-        text::SafeText,
     },
     engine::reader::{KeyRow, LetterRow, OnboardingRow},
     store::value::Time,
@@ -35,16 +34,16 @@ pub(super) fn onboarding(row: &Row, now: Time) -> Result<OnboardingRow, sqlx::Er
     let waits = !leased && phase.is_some_and(Phase::is_live);
     Ok(OnboardingRow {
         id: row.id("id")?,
-        tenant_id: row.safe("tenant_id")?,
-        repo_url: row.safe("repo_url")?,
-        workspace_id: row.opt_safe("workspace_id")?,
+        tenant_id: row.name("tenant_id")?,
+        repo_url: row.told("repo_url")?,
+        workspace_id: row.opt_name("workspace_id")?,
         status: row.word("status")?.unwrap_or(Status::InProgress),
         phase,
         current_state: row.opt_id("state")?,
         attempt: row.int32("attempt")?,
-        error: row.opt_safe("error")?,
+        error: row.opt_told("error")?,
         run_at: row.opt_time("run_at")?.filter(|_| waits).map(|t| t.0),
-        parked_by: row.opt_safe("parked_by")?,
+        parked_by: row.opt_name("parked_by")?,
         owner: row.opt_id("owner")?.filter(|_| leased),
         lease_until: lease_until.filter(|_| leased).map(|t| t.0),
         letter: row.opt_id("letter")?,
@@ -68,16 +67,16 @@ pub(super) fn key(row: &Row, now: Time) -> Result<KeyRow, sqlx::Error> {
     let lease_until = row.opt_time("lease_until")?;
     Ok(KeyRow {
         key: row.id("key")?,
-        operation: row.opt_safe("operation")?,
+        operation: row.opt_name("operation")?,
         status,
         phase: row.word("phase")?,
-        request_hash: row.safe("request_hash")?,
+        request_hash: row.name("request_hash")?,
         conflicts: row.int32("conflicts")?,
         attempts: row.int32("attempts")?,
         response_code: row.opt_int("response_code")?.map(|code| i32::try_from(code).unwrap_or(i32::MAX)),
         created_at: row.time("created_at")?.0,
         locked_at: row.opt_time("locked_at")?.map(|t| t.0),
-        locked_by: row.opt_safe("locked_by")?,
+        locked_by: row.opt_name("locked_by")?,
         lease_until: lease_until.map(|t| t.0),
         holder_alive: standing::holder_alive(row, now)?,
         life: standing::life_of(row, now)?,
@@ -99,10 +98,10 @@ pub(super) fn letter(row: &Row) -> Result<LetterRow, sqlx::Error> {
     Ok(LetterRow {
         id: row.id("id")?,
         onboarding: row.id("onboarding_id")?,
-        label: SafeText::new(&format!("{} {}", row.text("tenant_id")?, row.text("repo_url")?)),
+        label: told(&format!("{} {}", row.text("tenant_id")?, row.text("repo_url")?)),
         state: row.id("state")?,
-        operation: row.opt_safe("operation")?,
-        error: row.safe("error")?,
+        operation: row.opt_name("operation")?,
+        error: row.told("error")?,
         error_fingerprint: row.text("error_fingerprint")?,
         reason: row.word("reason")?.unwrap_or(LetterReason::Exhausted),
         status: row.word("status")?.unwrap_or(LetterStatus::Quarantined),
