@@ -1,8 +1,8 @@
 //! The only folder that knows SQL: one text and one body for two dialects.
 //!
 //! ```text
-//!   open(url) ──▶ sqlite.rs   ─┐ each names its `Db` and what differs by necessity,
-//!             └─▶ postgres.rs ─┴─▶ and mounts body/: the same files, compiled once for each
+//!   open(url) ──▶ sqlite.rs   ─┐ each names its `Db` and what differs by necessity, and mounts door.rs, through which
+//!             └─▶ postgres.rs ─┴─▶ every statement goes, and body/: the same files, compiled once for each
 //!   redis::open(url) ──▶ redis.rs: keys and locks alone, behind the cargo feature `redis`
 //! ```
 //! Every verb begins a transaction, reads the database's clock once, binds that instant in all its statements and
