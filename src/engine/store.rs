@@ -45,7 +45,7 @@ pub enum StoreError {
         why: String,
     },
     /// It is there, or its name is, and does not let us in: that does not pass by itself.
-    #[error("cannot reach the database {database}: {why}")]
+    #[error("cannot reach the database {}: {}", SafeText::new(.database), SafeText::new(.why))]
     Barred {
         /// Its URL without the password.
         database: String,
@@ -54,7 +54,9 @@ pub enum StoreError {
     },
     /// A table is not there though the migrations are.
     #[error(
-        "the database {database} lacks the table {table} though its migration is applied: restore it, or see whether the search_path leads to it"
+        "the database {} lacks the table {} though its migration is applied: restore it, or see whether the search_path leads to it",
+        SafeText::new(.database),
+        SafeText::new(.table)
     )]
     TableMissing {
         /// Its URL without the password.

@@ -40,8 +40,8 @@ mod hold;
 const RENEWALS_PER_LEASE: u32 = 3;
 /// A forced circuit has to hold on all workers within a second of the decision.
 const OBEYED_WITHIN: Duration = Duration::from_millis(400);
-/// Gauges cost a count each: once in so many heartbeats is enough.
-const BEATS_PER_GAUGES: u64 = 5;
+/// Gauges cost a count each: once in so many polls is enough.
+const POLLS_PER_GAUGES: u32 = 5;
 
 /// A worker of one process.
 pub struct Worker {
@@ -89,10 +89,16 @@ impl Worker {
     /// Works until `shutdown`, then finishes the steps in hand, gives the rest back and says goodbye.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut running = JoinSet::new();
-        let mut beats = JoinSet::new();
+        // Each by itself: one that is slow holds up no other.
+        let mut chores = JoinSet::new();
         let running_now = Arc::new(std::sync::atomic::AtomicI32::new(0));
-        beats.spawn(Arc::clone(&self).beat(Arc::clone(&running_now)));
-        beats.spawn(Arc::clone(&self).obey());
+        chores.spawn(Arc::clone(&self).beat(Arc::clone(&running_now)));
+        chores.spawn(Arc::clone(&self).obey());
+        chores.spawn(Arc::clone(&self).pace());
+        chores.spawn(Arc::clone(&self).measure());
+        chores.spawn(Arc::clone(&self).count());
+        chores.spawn(Arc::clone(&self).clean_up());
+        chores.spawn(Arc::clone(&self).regroup());
         let mut failures = 0_u32;
         while !shutdown.is_cancelled() {
             while let Some(ended) = running.try_join_next() {
@@ -131,7 +137,7 @@ impl Worker {
         while let Some(ended) = running.join_next().await {
             self.ended(ended);
         }
-        beats.shutdown().await;
+        chores.shutdown().await;
         if let Err(error) = self.store.leave(&self.id).await {
             tracing::warn!(%error, "could not say goodbye: the registration will age instead");
         }
@@ -149,10 +155,7 @@ impl Worker {
 
     async fn beat(self: Arc<Self>, running: Arc<std::sync::atomic::AtomicI32>) {
         let mut beating = Told::of("giving a sign of life");
-        let mut cleaning = Told::of("undoing what failed long ago");
-        let mut regrouping = Told::of("grouping letters again");
-        let mut counting = Told::of("counting for the gauges");
-        for number in 0_u64.. {
+        loop {
             let beat = Heartbeat {
                 worker: self.id.clone(),
                 metrics_url: self.metrics_url.clone(),
@@ -161,35 +164,66 @@ impl Worker {
                 circuits: self.calls.reports(),
             };
             beating.hears(self.store.beat(&beat).await);
+            clock::sleep(self.config.poll).await;
+        }
+    }
+
+    async fn clean_up(self: Arc<Self>) {
+        let mut cleaning = Told::of("undoing what failed long ago");
+        loop {
             if let Some(begun @ 1..) = cleaning.hears(self.store.clean_up().await) {
                 tracing::info!(begun, "what failed long ago is rolled back");
-            }
-            if let Some(grouped @ 1..) = regrouping.hears(self.store.regroup().await) {
-                tracing::debug!(grouped, "letters of an older rule are grouped again");
-            }
-            if let Ok(due) = self.store.next_due(self.definitions.runs()).await {
-                let late = due.and_then(|due| (-due).to_std().ok()).unwrap_or_default();
-                self.backlog.set(late);
-                self.observer().late(late);
-            }
-            if number.is_multiple_of(BEATS_PER_GAUGES)
-                && let Some(gauges) = counting.hears(self.store.gauges().await)
-            {
-                self.observer().gauges(&gauges);
             }
             clock::sleep(self.config.poll).await;
         }
     }
 
-    /// Obeys what operators decided, within [`OBEYED_WITHIN`], and moves replays on. While the store does not answer what it said last holds,
+    async fn regroup(self: Arc<Self>) {
+        let mut regrouping = Told::of("grouping letters again");
+        loop {
+            if let Some(grouped @ 1..) = regrouping.hears(self.store.regroup().await) {
+                tracing::debug!(grouped, "letters of an older rule are grouped again");
+            }
+            clock::sleep(self.config.poll).await;
+        }
+    }
+
+    async fn measure(self: Arc<Self>) {
+        loop {
+            if let Ok(due) = self.store.next_due(self.definitions.runs()).await {
+                let late = due.and_then(|due| (-due).to_std().ok()).unwrap_or_default();
+                self.backlog.set(late);
+                self.observer().late(late);
+            }
+            clock::sleep(self.config.poll).await;
+        }
+    }
+
+    async fn count(self: Arc<Self>) {
+        let mut counting = Told::of("counting for the gauges");
+        loop {
+            if let Some(gauges) = counting.hears(self.store.gauges().await) {
+                self.observer().gauges(&gauges);
+            }
+            clock::sleep(self.config.poll * POLLS_PER_GAUGES).await;
+        }
+    }
+
+    /// Obeys what operators decided, within [`OBEYED_WITHIN`]. While the store does not answer what it said last holds,
     /// each until its own limit.
     async fn obey(self: Arc<Self>) {
         let mut reading = Told::of("reading what operators decided");
-        let mut pacing = Told::of("moving replays on");
         loop {
             if let Some(steering) = reading.hears(self.store.steering().await) {
                 self.calls.steer(&steering);
             }
+            clock::sleep(OBEYED_WITHIN.min(self.config.poll)).await;
+        }
+    }
+
+    async fn pace(self: Arc<Self>) {
+        let mut pacing = Told::of("moving replays on");
+        loop {
             pacing.hears(self.store.pace_replays().await);
             clock::sleep(OBEYED_WITHIN.min(self.config.poll)).await;
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use redrive::{
+    config,
     domain::{
         attempt::{AttemptOutcome, CompensationStatus},
         circuit::Forced,
@@ -13,15 +14,20 @@ use redrive::{
     },
     engine::{
         command::{Command, LeftOut, Pace, Refusal, Target},
+        injection::Injections,
         policies::OperationPolicy,
         reader::{Detail, LetterPage, Page, Query},
         workflow::{OnExhaustion, StepPolicy},
     },
     resilience::backoff::{Backoff, Jitter},
+    store::{self, OpenOptions},
 };
 
-use super::script::{PATIENCE, Script, Turn, World};
-use crate::support::wait::eventually;
+use super::{
+    noop::{self, Noop},
+    script::{PATIENCE, Script, Turn, World},
+};
+use crate::support::{stores::column, wait::eventually};
 
 fn transient() -> Turn {
     Turn::Fail(Fault::transient("503 from api.github"))
@@ -398,7 +404,27 @@ async fn a_states_configured_policy_takes_the_place_of_its_workflows(url: &str) 
     );
 }
 
+/// The clean-up, the counting and the regrouping never come to an end here.
+async fn a_slow_chore_holds_up_no_other(url: &str) {
+    let slow =
+        ["clean_up", "gauges", "regroup"].map(|verb| format!("{verb}.before=delay:1h").parse().unwrap());
+    let opened = store::open(url, OpenOptions::default()).await.unwrap();
+    let slow = Injections::new(slow.into()).around_store(opened.store);
+    let quick = config::Engine { poll: Duration::from_millis(50), ..config::Engine::default() };
+    let workflow = Noop::hanging(1, 1);
+    let mut crew = noop::hire(&[slow], &quick, &workflow);
+    let beat = "SELECT CAST(beat_at AS text) FROM redrive_workers";
+    let mut seen = std::collections::BTreeSet::new();
+    eventually("several signs of life", PATIENCE, async || {
+        seen.extend(column(url, beat).await);
+        (seen.len() > 2).then_some(())
+    })
+    .await;
+    crew.shutdown().await;
+}
+
 stories! {
+    a_slow_chore_holds_up_no_other,
     an_onboarding_runs_its_states_in_order_and_completes,
     a_transient_fault_is_retried_and_every_attempt_is_kept,
     used_up_attempts_end_in_a_letter_that_tells_the_whole_story,
