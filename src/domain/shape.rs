@@ -266,6 +266,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
     while let Some(c) = text[at..].chars().next() {
         let behind = at + c.len_utf8();
         let next = text[behind..].chars().next();
+        let is_apostrophe = c == '\'' && last.is_some_and(char::is_alphanumeric);
         let token = match QUOTES.iter().position(|(open, _)| *open == c) {
             _ if c.is_whitespace() => Some((Token::Space, behind)),
             _ if is_mark(c, last, next) => Some((Token::Mark(c), behind)),
@@ -275,7 +276,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
                 });
                 is_code_word.then_some((Token::Mark(c), behind))
             }
-            Some(kind) if !never_closed[kind] && !(c == '\'' && last.is_some_and(char::is_alphanumeric)) => {
+            Some(kind) if !is_apostrophe && !never_closed[kind] => {
                 let end = closes_at(&text[behind..], QUOTES[kind].1);
                 never_closed[kind] = end.is_none();
                 end.map(|end| (Token::Quoted, behind + end))

@@ -17,7 +17,7 @@ use axum::{
     Router,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
-    serve::Listener as _,
+    serve::Listener,
 };
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -47,7 +47,7 @@ pub(super) async fn serve(
     loop {
         let stream = tokio::select! {
             () = &mut shutdown => break,
-            (stream, _) = (&mut listener).accept() => stream,
+            (stream, _) = Listener::accept(&mut listener) => stream,
             Some(_) = connections.join_next() => continue,
         };
         let doubtful = Arc::new(AtomicBool::new(false));

@@ -1,5 +1,7 @@
 //! The config file: policies by operation and state, and what is wrong with a hostile one, each an exact error with its line.
 
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
+
 use crate::support::program::run;
 
 /// Runs a twin under a config file of `text`; answers what went wrong after the file's name.
@@ -271,6 +273,8 @@ fn checked(text: &str) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("redrive.toml");
     std::fs::write(&path, text).unwrap();
+    // Its owner's alone: nothing is said of its mode.
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     let (_, out, err) =
         run(&["check", "--database-url", "sqlite:/nowhere.db", "--config", path.to_str().unwrap()]);
     (out, err.replace(path.to_str().unwrap(), "FILE"))

@@ -6,6 +6,7 @@ use redrive::{
     engine::{
         command::{Command, Pace, Target},
         reader::{Detail, List, Query},
+        store::Heartbeat,
     },
 };
 
@@ -13,14 +14,14 @@ use crate::{
     http::shed::Intake,
     support::{
         program::run,
-        stores::{TestStore, request},
+        stores::{TestStore, anything, report, request},
     },
 };
 
 /// What must not appear, and the texts that hold it.
-const SECRETS: [(&str, &str); 9] = [
+const SECRETS: [(&str, &str); 10] = [
     ("hunter2-url", "GET https://bob:hunter2-url@api.example/x failed"),
-    ("bearer0token1bearer2", "Authorization: Bearer bearer0token1bearer2"),
+    ("bearer0token0alone", "sent Bearer bearer0token0alone twice"),
     ("eyJhbGciOiJIUzI1NiJ9", "jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTYifQ.c2lnbmF0dXJl"),
     ("4111 1111 1111 1111", "card 4111 1111 1111 1111 was declined"),
     ("carla@mail.example", "mail to carla@mail.example bounced"),
@@ -28,6 +29,8 @@ const SECRETS: [(&str, &str); 9] = [
     ("AKIAIOSFODNN7EXAMPLE", "aws AKIAIOSFODNN7EXAMPLE expired"),
     ("wJalrXUtnFEMI", "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG"),
     ("ghp_0123456789abcdefABCDEF", "token ghp_0123456789abcdefABCDEF"),
+    // A header goes on to the end of its line.
+    ("bearer0token1bearer2", "Authorization: Bearer bearer0token1bearer2"),
 ];
 
 /// Sentences of our own, which stay as they are.
@@ -47,6 +50,15 @@ async fn planted() -> (TestStore, String, String, ReplayId) {
     let letters = vec![Target { id: letter.as_str().into(), seen: None }];
     let replay = store.submit(Command::Replay { letters, pace: Pace::default() }).await.expect("it replays");
     let replay = replay.replay.expect("a replay");
+    let beat = Heartbeat {
+        worker: "one".into(),
+        running: 1,
+        runs: anything().newest(),
+        metrics_url: None,
+        circuits: vec![report("github.tree")],
+    };
+    store.time.free();
+    store.opened.store.beat(&beat).await.expect("a heartbeat");
     let operation = || Target { id: "github.tree".into(), seen: None };
     store
         .submit(Command::Force { circuit: operation(), to: Some(Forced::Open), seconds: None })
@@ -54,7 +66,6 @@ async fn planted() -> (TestStore, String, String, ReplayId) {
         .expect("it is forced");
     store.submit(Command::Pause { operation: operation(), seconds: None }).await.expect("it is paused");
     store.trigger("third").await;
-    store.time.free();
     let all: Vec<&str> = SECRETS.iter().map(|(_, text)| *text).collect();
     let all = all.join("; ");
     let history = serde_json::json!([{
@@ -71,8 +82,7 @@ async fn planted() -> (TestStore, String, String, ReplayId) {
              UPDATE redrive_replays SET stopped_at = created_at, ended_at = created_at, stopped_why = '{all}'; \
              UPDATE redrive_replay_items SET reason = '{all}'; \
              UPDATE redrive_operator_actions SET reason = '{all}', how = '{all}'; \
-             INSERT INTO redrive_workers (id, started_at, beat_at, running, metrics_url) SELECT 'one', created_at, \
-             strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now'), 0, 'http://bob:hunter2-url@h/?token=correct-horse' FROM redrive_replays; \
+             UPDATE redrive_workers SET metrics_url = 'http://bob:hunter2-url@h/?token=correct-horse'; \
              INSERT INTO redrive_compensations (onboarding_id, seq, state, operation, name, args, status, error, created_at) \
              SELECT '{onboarding}', 9, 'REGISTERING', 'github.delete_hook', 'hook', '{{\"x\":\"{all}\"}}', 'failed', '{all}', created_at \
              FROM redrive_replays; \

@@ -43,13 +43,12 @@ async fn a_worker_whose_database_file_is_gone_is_alive_and_not_ready() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_whose_postgres_hangs_says_so_and_is_ready_again_over_another_line() {
     let store = TestStore::postgres().await;
-    let url = reqwest::Url::parse(&store.url).unwrap();
-    let wire = Proxy::to(&format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5_432)));
-    let mut through = url.clone();
-    through.set_host(Some("127.0.0.1")).unwrap();
-    through.set_port(Some(wire.address.port())).unwrap();
+    let (login, place) = store.url.split_once('@').expect("a URL with a user");
+    let (server, name) = place.split_once('/').expect("a database");
+    let wire = Proxy::to(server);
+    let through = format!("{login}@{}/{name}?sslmode=disable", wire.address);
     let options = OpenOptions { connect_timeout: Duration::from_secs(20), ..OpenOptions::default() };
-    let opened = open(through.as_str(), options).await.expect("it opens");
+    let opened = open(&through, options).await.expect("it opens");
     let intake = Intake::over(store, opened, config::Intake::default(), None).await;
     until(&intake, 200).await;
     wire.freeze();
