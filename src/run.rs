@@ -292,6 +292,7 @@ pub fn worker(
             return Ok(ExitCode::from(STOPPED));
         };
         let worker = WorkerId(name.unwrap_or_else(worker_name));
+        let store = Arc::clone(&opened.store);
         let process = Process {
             worker: worker.clone(),
             store: opened.store,
@@ -321,6 +322,7 @@ pub fn worker(
         shutdown.cancel();
         tracker.close();
         tracker.wait().await;
+        store.close().await;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -432,6 +434,7 @@ struct Shown {
     settings: Settings,
     look: Look,
     engine: Engine,
+    store: Arc<dyn Store>,
     feed: Feed,
     title: String,
     /// Answers why pictures are not recorded any more.
@@ -461,7 +464,8 @@ impl Shown {
         };
         let recording = recorder(look, &title)?.map(|recorder| record(recorder, &feed, &tracker, &cancel));
         let (settings, look) = (settings.clone(), look.clone());
-        Ok(Self { settings, look, engine: opened.engine, feed, title, recording, tracker, cancel })
+        let Opened { engine, store } = opened;
+        Ok(Self { settings, look, engine, store, feed, title, recording, tracker, cancel })
     }
 
     async fn show(&mut self) -> Result<tui::Exit, tui::TuiError> {
@@ -487,6 +491,7 @@ impl Shown {
         self.cancel.cancel();
         self.tracker.close();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.tracker.wait()).await;
+        self.store.close().await;
     }
 }
 

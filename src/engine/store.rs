@@ -602,4 +602,8 @@ pub trait Store: KeyStore + LockStore {
 
     /// Counts for gauges, capped.
     async fn gauges(&self) -> Result<Gauges, StoreError>;
+
+    /// Lets go of the database, readers first and the writer last, so that a file is whole by itself. Waits for a moment
+    /// at most; whatever is asked of the store after it fails.
+    async fn close(&self);
 }

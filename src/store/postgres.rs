@@ -31,6 +31,8 @@ pub(super) type RawConn = PgConnection;
 const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const BEGIN_SINGLE: &str = BEGIN_WRITE;
+/// A server keeps its log by itself.
+const LAST_WORDS: Option<&str> = None;
 macro_rules! for_update {
     () => {
         " FOR UPDATE"

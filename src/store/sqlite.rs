@@ -29,6 +29,8 @@ pub(super) type RawConn = SqliteConnection;
 const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 const BEGIN_READ: &str = "BEGIN";
 const BEGIN_SINGLE: &str = BEGIN_WRITE;
+/// Empties the log into the file.
+const LAST_WORDS: Option<&str> = Some("PRAGMA wal_checkpoint(TRUNCATE)");
 // A file's reasons are asked of the file system.
 const WHY_READ_ONLY: &str = "SELECT NULL AS why";
 macro_rules! for_update {

@@ -11,8 +11,10 @@ use redrive::store::{OpenOptions, migrate, open};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::support::{
+    daemon::Daemon,
     program,
     stores::{column, request, submission},
+    wait::eventually,
 };
 
 /// A folder that anybody may look into, with the program in it.
@@ -117,6 +119,33 @@ async fn a_log_that_cannot_be_read_where_it_lies_is_named() {
         place.run(&["check", "--database-url", &format!("sqlite:{}/orders.db", copy.display())]);
     assert!(code == 1 && said.contains("holds what is not in the file yet"), "{said}");
     mode(&copy, 0o755);
+}
+
+#[test]
+fn after_a_clean_stop_the_file_alone_is_whole() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = runtime.block_on(database(folder.path()));
+    let url = format!("sqlite:{}", file.display());
+    let mut worker = Daemon::start(
+        &["worker", "--listen", "127.0.0.1:0", "--name", "one", "--database-url", &url],
+        &[("REDRIVE_GITHUB_URL", "http://127.0.0.1:1"), ("REDRIVE_TFC_URL", "http://127.0.0.1:1")],
+        "listens on",
+    );
+    let attempts = "SELECT count(*) FROM redrive_attempts";
+    let limit = std::time::Duration::from_secs(20);
+    let tried = eventually("it tried something", limit, async || {
+        Some(column(&url, attempts).await.remove(0)).filter(|tried| tried != "0")
+    });
+    runtime.block_on(tried);
+    worker.signal("TERM");
+    assert_eq!(worker.wait(limit), Some(0));
+    let left = fs::metadata(format!("{}-wal", file.display())).map_or(0, |wal| wal.len());
+    assert_eq!(left, 0, "nothing is left in the log");
+    let alone = folder.path().join("alone.db");
+    fs::copy(&file, &alone).expect("it is copied");
+    let kept = runtime.block_on(column(&format!("sqlite:{}", alone.display()), attempts));
+    assert_ne!(kept, ["0"]);
 }
 
 #[tokio::test]

@@ -161,4 +161,8 @@ impl Store for Injected {
     async fn gauges(&self) -> Result<Gauges, StoreError> {
         self.around("gauges", None, || self.inner.gauges()).await
     }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
 }

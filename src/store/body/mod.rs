@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 
 use super::{
-    BEGIN_READ, BEGIN_WRITE, Db, NOW, RawConn, WHY_READ_ONLY, Wake,
+    BEGIN_READ, BEGIN_WRITE, Db, LAST_WORDS, NOW, RawConn, WHY_READ_ONLY, Wake,
     door::{Conn, Door},
     lock_action, none_came_free, wait_as, wait_at_most,
 };
@@ -47,6 +47,9 @@ macro_rules! relied_on_by {
          AND coalesce(h.phase, '') NOT IN ('rolling_back', 'stuck', 'rolled_back')) AS relied_on_by"
     };
 }
+
+/// The longest a clean stop waits for the database.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 mod act;
 mod answer;
@@ -399,6 +402,20 @@ impl Store for Handle {
 
     async fn gauges(&self) -> Result<Gauges, StoreError> {
         in_snapshot!(self, "counting", |conn, _now| worker::gauges(conn))
+    }
+
+    async fn close(&self) {
+        let closing = async {
+            self.wake.close().await;
+            self.read.pool.close().await;
+            let Some(write) = &self.write else { return };
+            if let (Some(words), Ok(mut last)) = (LAST_WORDS, write.single().await) {
+                // Where others read on, what is left in the log stays there.
+                let _ = sqlx::raw_sql(words).execute(&mut last).await;
+            }
+            write.pool.close().await;
+        };
+        let _ = tokio::time::timeout(GOODBYE, closing).await;
     }
 }
 

@@ -66,6 +66,12 @@ impl Wake {
         None
     }
 
+    /// Nobody waits any more.
+    #[expect(clippy::unused_async, reason = "SQLite's waits by the same name")]
+    pub(super) async fn close(&self) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+
     /// Work came, from this process.
     pub(super) fn signal(&self) {
         wake(&self.here);

@@ -8,7 +8,7 @@ use rustix::{
     fs::{Access, access, statvfs},
     io::Errno,
 };
-use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{Mutex, Notify};
 
 use crate::{clock, engine::store::StoreError};
@@ -63,6 +63,14 @@ impl Wake {
             Err(error) => format!("the file {path} cannot be looked up: {error}"),
         };
         Err(StoreError::Unreachable { database: label.to_owned(), why })
+    }
+
+    /// Nobody waits any more.
+    pub(super) async fn close(&self) {
+        if let Some(connection) = self.probe.lock().await.connection.take() {
+            // What matters is that it is gone.
+            let _ = connection.close().await;
+        }
     }
 
     /// Work came, from this process.

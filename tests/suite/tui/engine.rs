@@ -164,4 +164,6 @@ impl Store for Fake {
     async fn gauges(&self) -> Result<Gauges, StoreError> {
         Ok(Gauges::default())
     }
+
+    async fn close(&self) {}
 }
