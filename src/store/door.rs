@@ -19,7 +19,6 @@ use sqlx::{
     AssertSqlSafe, Database, Either, Execute, Executor, Pool, SqlStr, error::BoxDynError,
     pool::PoolConnection, raw_sql,
 };
-
 use tokio::time::Instant;
 
 use super::{BEGIN_SINGLE, Db, RawConn};
@@ -49,7 +48,11 @@ impl Door {
         let mut conn = self.take().await?;
         match self.way.pooler() {
             None => conn.text(how.to_owned()).await?,
-            Some(_) => conn.text(format!("{how}{}", self.limits)).await?,
+            Some(_) => {
+                // Where one of the limits is refused, the transaction has begun all the same.
+                conn.state = State::Open;
+                conn.text(format!("{how}{}", self.limits)).await?;
+            }
         }
         conn.state = State::Open;
         Ok(conn)
